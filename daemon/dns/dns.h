@@ -1,0 +1,41 @@
+/*
+ * The room that faces the network: sockets, wire format, the table of names, waiting queries and
+ * the forwarder. It holds no privilege and says only `want(id)`, `retired(id)` and `answered(id)`.
+ *
+ * dns.c     the room itself: life cycle, link to the engine, messages
+ * wire.c    packets to and from libknot; the only includer of it
+ * table.c   canonical name -> services; services by id
+ * listen.c  UDP and TCP sockets, framing, idle limits
+ * wait.c    queries that wait for a service, their limits
+ * forward.c everything that is not ours, upstream and back
+ */
+#ifndef JITSU_DNS_DNS_H
+#define JITSU_DNS_DNS_H
+
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct loop;
+struct usage;
+
+#define DNS_ENDPOINTS_MAX 16
+
+struct dns_config {
+	/* Bound, non-blocking, by the parent; the room takes them. */
+	int udp_fds[DNS_ENDPOINTS_MAX], tcp_fds[DNS_ENDPOINTS_MAX];
+	size_t udp_count, tcp_count;
+	/* Where queries go that are not ours; none: they are refused. */
+	struct sockaddr_storage forwarders[DNS_ENDPOINTS_MAX];
+	size_t forwarder_count;
+	struct usage *usage;
+};
+
+/* Until the engine has sent its table for the first time no socket is read. NULL if out of
+ * memory. */
+struct dns *dns_new(struct loop *loop, const struct dns_config *config);
+/* A new connection to the engine, in place of the old one if there was one. Takes fd. What was
+ * known stays in use until the new engine's table_end. */
+void dns_connect_engine(struct dns *dns, int fd);
+void dns_free(struct dns *dns);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * The room that decides: which services there are, what state each is in, what is to be done.
+ *
+ * engine.c    the room itself: life cycle, links, messages to and from dns and toolstack
+ * registry.c  services in memory, by name, id, address, domain; conflicts
+ * store.c     services on disk (SQLite)
+ * lifecycle.c state x event -> state x action: pure, from lifecycle.tbl.h
+ * service.c   one service at run time: its timers, its boot record, carrying out actions
+ * verbs.c     what the control methods do
+ * control.c   JSON-RPC over the control socket: connections, envelope, dispatch by table
+ */
+#ifndef JITSU_ENGINE_ENGINE_H
+#define JITSU_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct loop;
+struct usage;
+
+struct engine_config {
+	const char *store;	       /* path of the database; ":memory:" keeps nothing */
+	int control_fd;		       /* listening, non-blocking, taken; -1: none */
+	const char *const *services;   /* specifications as JSON texts, to be there at start */
+	size_t service_count;
+	struct usage *usage;
+	bool simulated;		       /* the backend is sim */
+	int64_t ttl;		       /* s; defaults for services that do not say */
+	int64_t response_delay, wait_limit; /* ms */
+	unsigned boots;		       /* at most so many starts under way at once */
+	const char *version, *backend;
+	const char *listen;	       /* where dns listens, for daemon.status */
+};
+
+/* Opens the store and reads all services. NULL with an error. */
+struct engine *engine_new(struct loop *loop, const struct engine_config *config, struct error *err);
+/* A new connection to that room, in place of the old one. Takes fd. */
+void engine_connect_dns(struct engine *engine, int fd);
+void engine_connect_toolstack(struct engine *engine, int fd);
+/* Closes the store; guests are left as they are. */
+void engine_free(struct engine *engine);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * The messages between jitsud's processes. One line each makes the structure, the writer, the
+ * reader, the dispatcher and the line in PROTOCOL.md.
+ *
+ *   MESSAGE(name, from, to, fields, "meaning")
+ *
+ * Fields: U8 U16 U32 U64 (native order: both ends are one program), TEXT (NUL-terminated) and
+ * BYTES (struct bytes). `at` is CLOCK_MONOTONIC in µs, read where the thing happened; `id` is the
+ * service's slot, a small number that the engine gives and that is reused after removal; `boot`
+ * counts the engine's start orders, so that a late message about an earlier boot is known as such.
+ */
+
+/* The parent and its children. */
+MESSAGE(peer, PARENT, ANY, U8(room), "your new connection to that room comes with this message")
+MESSAGE(quit, PARENT, ANY, U8(unused), "end in good order; guests go on")
+MESSAGE(up, ANY, PARENT, U8(unused), "I serve")
+
+/* dns and engine. After a connect the engine sends table_begin, every service, table_end. */
+MESSAGE(want, DNS, ENGINE, U32(id) U64(at), "somebody asks for a sleeping service")
+MESSAGE(retired, DNS, ENGINE, U32(id), "from here on queries for it wait and are wanted")
+MESSAGE(answered, DNS, ENGINE, U32(id) U64(at) U32(waiters) U8(late),
+	"those who waited have their answer; late: at the limit, not because it was ready")
+MESSAGE(table_begin, ENGINE, DNS, U32(count), "what follows replaces the table")
+MESSAGE(service, ENGINE, DNS,
+	U32(id) U32(ttl) U32(wait_limit) U8(ready) BYTES(names) BYTES(addresses),
+	"add or replace a service: wire-format owner names one after the other; addresses as one "
+	"byte of family (4 or 6) and 4 or 16 bytes each; ttl in s, wait_limit in ms")
+MESSAGE(table_end, ENGINE, DNS, U8(unused), "what was not sent again is gone; serve")
+MESSAGE(forget, ENGINE, DNS, U32(id), "the service is removed; who waits gets NXDOMAIN or a forward")
+MESSAGE(ready, ENGINE, DNS, U32(id), "answer who waits, and everybody at once from here on")
+MESSAGE(retire, ENGINE, DNS, U32(id), "about to stop it: let queries wait from here on, say retired")
+MESSAGE(asleep, ENGINE, DNS, U32(id), "it is not running: let queries wait, want it")
+MESSAGE(failed, ENGINE, DNS, U32(id) U16(info_code) TEXT(text),
+	"SERVFAIL with this extended error (RFC 8914) to who waits; it is asleep")
+
+/* engine and toolstack. After a connect the engine sends survey first. */
+MESSAGE(survey, ENGINE, TOOLSTACK, U8(unused), "name every domain that is or may be ours")
+MESSAGE(check, ENGINE, TOOLSTACK, U32(request) TEXT(spec), "could this service be started?")
+MESSAGE(start, ENGINE, TOOLSTACK, U32(id) U32(boot) TEXT(spec),
+	"build and start its domain; spec as JSON, with uuid")
+MESSAGE(stop, ENGINE, TOOLSTACK, U32(id) U32(domid) U8(mode) U32(limit),
+	"stop that domain; mode is enum spec_stop_mode, limit in ms")
+MESSAGE(found, TOOLSTACK, ENGINE,
+	U32(domid) BYTES(uuid) U8(whole) U8(running) TEXT(service),
+	"an answer to survey; whole: built to the end; service: the name it was started for, "
+	"empty if the domain bears no mark of ours")
+MESSAGE(survey_end, TOOLSTACK, ENGINE, U64(memory_free) U64(memory_total) TEXT(backend) TEXT(version),
+	"that was all; memory of the host in KiB")
+MESSAGE(checked, TOOLSTACK, ENGINE, U32(request) U8(kind) TEXT(field) TEXT(text),
+	"answer to check: enum error_kind, ERROR_NONE if it could")
+MESSAGE(created, TOOLSTACK, ENGINE, U32(id) U32(boot) U32(domid) U64(began) U64(at),
+	"the domain is built and runs; building began at `began`")
+MESSAGE(frame, TOOLSTACK, ENGINE, U32(id) U32(boot) U64(at),
+	"its first frame came out of a vif; never sent for a service without nic")
+MESSAGE(start_failed, TOOLSTACK, ENGINE, U32(id) U32(boot) U8(kind) TEXT(field) TEXT(text),
+	"nothing of it is left")
+MESSAGE(died, TOOLSTACK, ENGINE, U32(domid) U8(reason),
+	"shut down by itself: libxl_shutdown_reason, 255 when it was destroyed by somebody; "
+	"a domain that is left is the engine's to stop")
+MESSAGE(stopped, TOOLSTACK, ENGINE, U32(id) U32(domid) U64(at), "answer to stop: it is gone")
+MESSAGE(stop_failed, TOOLSTACK, ENGINE, U32(id) U32(domid) TEXT(text), "answer to stop: it is still there")
