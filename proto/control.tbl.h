@@ -1,15 +1,112 @@
 /*
- * The methods of the control socket (JSON-RPC 2.0): one line each makes the dispatch, the check of
- * the parameters, rpc.discover, openrpc.json and the list in PROTOCOL.md.
+ * The control socket (JSON-RPC 2.0) as tables: they make the dispatch, the check of the
+ * parameters, rpc.discover and openrpc.json, the lists in PROTOCOL.md, and jitsuctl's output.
+ * An includer defines the macros that it wants; the others expand to nothing and all are
+ * undefined at the end.
  *
- *   METHOD(id, "name", params, result, "help")
+ *   METHOD(id, "name", access, params, result, "help")
  *
- * params: SPEC (the service's object itself), NAME (an object with one key, name) or NONE.
- * result: the name of a result's description in control.c's schema.
+ * access: READ, or WRITE for what changes something.
+ * params: SPEC (the service's object itself, see spec.tbl.h), or a list of PARAM lines; NONE has
+ *         none.
+ * result: a list of FIELD lines, or openrpc.
+ *
+ *   PARAM(params, key, kind, needed, "help")      needed: NEEDED or OPTIONAL
+ *   FIELD(result, key, kind, "help")              a field that does not apply is left out
+ *
+ * Kinds: TEXT, TEXTS (array of strings), BOOL, NUMBER (whole), KIB, MSEC, SECONDS (numbers in
+ * that unit), COUNTS (an object of numbers), and an object or array of objects described by SPEC
+ * or by another list of FIELDs: SPEC, BOOT, SERVICES.
+ *
+ *   CONTROL_ERROR(id, code, "kind", "meaning")    kind is data.kind of the error
  */
-METHOD(service_add, "service.add", SPEC, service, "Adds a service; it is stored when this answers.")
-METHOD(service_remove, "service.remove", NAME, removed, "Removes a service and destroys its domain.")
-METHOD(service_list, "service.list", NONE, services, "Every service, short.")
-METHOD(service_get, "service.get", NAME, service, "One service, whole, with its last boot.")
-METHOD(daemon_status, "daemon.status", NONE, status, "The daemon: version, backend, counts.")
-METHOD(rpc_discover, "rpc.discover", NONE, openrpc, "This interface as an OpenRPC document.")
+#ifndef METHOD
+#define METHOD(id, name, access, params, result, help)
+#endif
+#ifndef PARAM
+#define PARAM(params, key, kind, needed, help)
+#endif
+#ifndef FIELD
+#define FIELD(result, key, kind, help)
+#endif
+#ifndef CONTROL_ERROR
+#define CONTROL_ERROR(id, code, kind, meaning)
+#endif
+
+METHOD(service_add, "service.add", WRITE, SPEC, service,
+       "Adds a service; it is stored when this answers.")
+METHOD(service_remove, "service.remove", WRITE, NAME, removed,
+       "Removes a service and destroys its domain.")
+METHOD(service_list, "service.list", READ, NONE, services, "Every service, short.")
+METHOD(service_get, "service.get", READ, NAME, service,
+       "One service, whole, with its last boot.")
+METHOD(daemon_status, "daemon.status", READ, NONE, status,
+       "The daemon: version, backend, counts.")
+METHOD(rpc_discover, "rpc.discover", READ, NONE, openrpc,
+       "This interface as an OpenRPC document.")
+
+PARAM(NAME, name, TEXT, NEEDED, "the service's name")
+
+/* In service.list without spec and boot. */
+FIELD(service, name, TEXT, "the service's name")
+FIELD(service, state, TEXT, "off, starting, ready or stopping")
+FIELD(service, simulated, BOOL, "true: no virtual machine is behind it (backend sim)")
+FIELD(service, dns, TEXTS, "the names that summon it")
+FIELD(service, ip, TEXTS, "its addresses")
+FIELD(service, memory, KIB, "memory of its domain in KiB")
+FIELD(service, domid, NUMBER, "its domain, while there is one")
+FIELD(service, uuid, TEXT, "UUID of its domain")
+FIELD(service, queries, NUMBER, "DNS queries for it since the daemon started")
+FIELD(service, asked, SECONDS, "seconds since it was last asked for")
+FIELD(service, boots, NUMBER, "how often it was started since the daemon started")
+FIELD(service, error, TEXT, "why its last start failed, until one succeeds")
+FIELD(service, boot, BOOT, "its last boot")
+FIELD(service, spec, SPEC, "the specification as it is stored")
+
+/* Times count from the query that woke it. */
+FIELD(boot, began, MSEC, "building the domain began")
+FIELD(boot, created, MSEC, "the domain is built and runs")
+FIELD(boot, frame, MSEC, "its first frame came out of a vif")
+FIELD(boot, ready, MSEC, "ready: the response delay is over, too")
+FIELD(boot, answered, MSEC, "those who waited have their answer")
+FIELD(boot, waiters, NUMBER, "how many queries waited")
+FIELD(boot, late, BOOL, "true: answered at the wait limit, before it was ready")
+
+FIELD(removed, name, TEXT, "the service that is gone")
+
+FIELD(services, simulated, BOOL, "true: no virtual machine is behind any of them (backend sim)")
+FIELD(services, services, SERVICES, "one object a service, in the order of their names")
+
+FIELD(status, version, TEXT, "the daemon's version")
+FIELD(status, backend, TEXT, "what starts the domains: libxl, sim")
+FIELD(status, backend_version, TEXT, "version of the hypervisor")
+FIELD(status, simulated, BOOL, "true: no virtual machine is behind any service (backend sim)")
+FIELD(status, listen, TEXT, "where DNS is served")
+FIELD(status, store, TEXT, "where the services are kept; \":memory:\" keeps nothing")
+FIELD(status, uptime, SECONDS, "seconds since the engine started")
+FIELD(status, services, NUMBER, "how many services there are")
+FIELD(status, states, COUNTS, "how many of them are in each state")
+FIELD(status, boots, NUMBER, "starts since the engine started")
+FIELD(status, failures, NUMBER, "starts that failed since the engine started")
+FIELD(status, memory_free, KIB, "free memory of the host in KiB")
+FIELD(status, memory_total, KIB, "memory of the host in KiB")
+FIELD(status, orphans, TEXTS, "domains that bear our mark and that no service owns")
+
+/* JSON-RPC's own. */
+CONTROL_ERROR(PARSE, -32700, "parse", "the line is not JSON; id is null")
+CONTROL_ERROR(REQUEST, -32600, "request", "JSON, but no request; id is null if it has none")
+CONTROL_ERROR(METHOD, -32601, "method", "no such method")
+CONTROL_ERROR(PARAMS, -32602, "params", "a parameter is missing, unknown or of the wrong type")
+CONTROL_ERROR(INTERNAL, -32603, "internal", "a fault in the daemon")
+/* Ours: one for each kind of base/error.h, and denied. */
+CONTROL_ERROR(INPUT, -32001, "input", "what was asked for is wrong; the asker can mend it")
+CONTROL_ERROR(CONFLICT, -32002, "conflict", "it is taken, or in the way of something else")
+CONTROL_ERROR(ABSENT, -32003, "absent", "no such thing")
+CONTROL_ERROR(BUSY, -32004, "busy", "not now; asking again may succeed")
+CONTROL_ERROR(SYSTEM, -32005, "system", "a system call, a library or Xen failed")
+CONTROL_ERROR(DENIED, -32006, "denied", "the caller may not use this method")
+
+#undef METHOD
+#undef PARAM
+#undef FIELD
+#undef CONTROL_ERROR
