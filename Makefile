@@ -83,3 +83,79 @@ $(O)/tests/scenario/scenario: $(call obj,$(SCENARIO_SRC)) $(LIB)
 
 .PHONY: all help
 .DEFAULT_GOAL := all
+
+# --- what is installed -----------------------------------------------------------------------
+INSTALL ?= install
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8 \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/doc/jitsu $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(sysconfdir)/jitsu/services.d
+	$(INSTALL) -m 755 $(O)/jitsud $(DESTDIR)$(PREFIX)/sbin/jitsud
+	$(INSTALL) -m 755 $(O)/jitsuctl $(DESTDIR)$(PREFIX)/bin/jitsuctl
+	$(INSTALL) -m 644 daemon/jitsud.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	$(INSTALL) -m 644 jitsuctl/jitsuctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(INSTALL) -m 644 proto/PROTOCOL.md proto/openrpc.json README.md CHANGES LICENSE \
+		$(DESTDIR)$(PREFIX)/share/doc/jitsu/
+	sed 's|@PREFIX@|$(PREFIX)|g' xen-config/jitsud.service \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/jitsud.service
+	$(INSTALL) -m 644 xen-config/jitsu.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/jitsu.conf
+	test -e $(DESTDIR)$(sysconfdir)/jitsu/jitsud.conf || \
+		$(INSTALL) -m 644 xen-config/jitsud.conf $(DESTDIR)$(sysconfdir)/jitsu/jitsud.conf
+
+# --- packages --------------------------------------------------------------------------------
+LAB_PACKAGES = $(shell sed 's/\#.*//' tests/lab/packages.host 2>/dev/null)
+
+# Says nothing and needs no root where all is there.
+deps:
+	@missing=; for p in $(HOST_PACKAGES) $(LAB_PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || \
+			missing="$$missing $$p"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	echo "deps: installing$$missing"; \
+	as=; [ "$$(id -u)" = 0 ] || as=sudo; \
+	if [ -n "$$as" ] && ! command -v sudo >/dev/null; then \
+		echo "deps: run this as root, or install sudo, or install the packages named above" >&2; \
+		exit 1; \
+	fi; \
+	{ $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as env \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } \
+		>deps.log 2>&1 || { tail -n 20 deps.log >&2; echo "deps: failed, see deps.log" >&2; exit 1; }; \
+	rm -f deps.log
+
+# --- tests -----------------------------------------------------------------------------------
+# Each of these starts by installing what is missing, so the real work is a second make.
+SANITIZERS := address,undefined
+
+check: deps
+	@$(MAKE) --no-print-directory check-all
+
+check-all:
+	@tests/check
+
+units: $(UNIT_BIN) $(O)/tests/scenario/scenario $(O)/jitsud $(O)/jitsuctl
+
+check-fast: units
+	@O=$(O) tests/run $(UNIT_BIN)
+
+check-sanitize:
+	@$(MAKE) --no-print-directory SANITIZE=$(SANITIZERS) WERROR=$(WERROR) check-fast
+
+demo: deps
+	@$(MAKE) --no-print-directory demo-run
+
+demo-run: all
+	@tests/lab/demo
+
+bench: deps
+	@$(MAKE) --no-print-directory bench-run
+
+bench-run: all
+	@tests/bench/run
+
+clean:
+	rm -rf build
+
+.PHONY: install deps check check-all units check-fast check-sanitize demo demo-run bench bench-run clean

@@ -4,26 +4,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 static const struct {
 	const char *name;
-	int priority; /* syslog(3) */
+	int priority;
 } levels[] = {
-	[LOG_LEVEL_ERROR] = { "error", 3 },
-	[LOG_LEVEL_WARNING] = { "warning", 4 },
-	[LOG_LEVEL_INFO] = { "info", 6 },
-	[LOG_LEVEL_DEBUG] = { "debug", 7 },
+	[LOG_LEVEL_ERROR] = { "error", LOG_ERR },
+	[LOG_LEVEL_WARNING] = { "warning", LOG_WARNING },
+	[LOG_LEVEL_INFO] = { "info", LOG_INFO },
+	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
 };
 
 static const char *room_name = "jitsud";
 static enum log_level highest = LOG_LEVEL_INFO;
+static int syslog_too;
 
 void log_open(const char *room, enum log_level level)
 {
 	room_name = room;
 	highest = level;
+}
+
+void log_to_syslog(void)
+{
+	openlog("jitsud", LOG_PID, LOG_DAEMON);
+	syslog_too = 1;
 }
 
 int log_enabled(enum log_level level)
@@ -59,6 +67,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 	for (char *c = line; *c; c++) /* a value from outside must not make a line of its own */
 		if (*c == '\n' || *c == '\r')
 			*c = ' ';
+	if (syslog_too)
+		syslog(levels[level].priority, "%s", strstr(line, room_name));
 	strcat(line, "\n");
 	/* One write a line: the processes share the descriptor. */
 	written = write(STDERR_FILENO, line, strlen(line));

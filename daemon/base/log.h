@@ -8,6 +8,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 /* Names the process in every line from here on; `room` must live as long as the process. */
 void log_open(const char *room, enum log_level level);
 
+/* Writes to syslog(3) as well; standard error may then go away. */
+void log_to_syslog(void);
+
 /* True if a line of that level would be written: for lines that are costly to make. */
 int log_enabled(enum log_level level);
 

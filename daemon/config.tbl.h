@@ -1,0 +1,31 @@
+/*
+ * jitsud's settings: one line each makes the command-line option, the key of jitsud.conf, the
+ * check, and the line of `jitsud --help`. Letters and long names are the original's where it had
+ * the option.
+ *
+ *   CONFIG(member, letter, "long option", "key in the file", kind, min, max, "default", "VALUE", "help")
+ *
+ * Kinds: TEXT (char *), TEXTS (struct config_texts: repeated options, or a list in the file),
+ * NUMBER (int64_t), SECONDS (int64_t in ms, given in seconds), FLAG (int64_t 0 or 1).
+ * Letter 0: none. Key "": not for the file. Default NULL: none.
+ */
+CONFIG(bind, 'b', "bind", "bind", TEXTS, 1, 16, "127.0.0.1", "ADDR", "address to answer DNS on, IPv4 or IPv6; several are allowed")
+CONFIG(listen, 'l', "listen", "listen", NUMBER, 1, 65535, "53", "PORT", "port to answer DNS on, UDP and TCP")
+CONFIG(forwarder, 'f', "forwarder", "forwarder", TEXTS, 0, 16, NULL, "ADDR", "where to send queries for other names; 0.0.0.0: nowhere; not given: the servers of /etc/resolv.conf")
+CONFIG(forward_port, 'p', "port", "forward_port", NUMBER, 1, 65535, "53", "PORT", "port to forward to")
+CONFIG(response_delay, 'd', "delay", "response_delay", SECONDS, 0, 60000, "0.1", "SECONDS", "time between a guest's readiness and the answer")
+CONFIG(ttl, 't', "ttl", "ttl", NUMBER, 0, 604800, "60", "SECONDS", "TTL of answers; a guest is put away after twice that without a query")
+CONFIG(wait_limit, 0, "wait-limit", "wait_limit", NUMBER, 0, 60000, "700", "MS", "longest time an answer is held, in milliseconds")
+CONFIG(mode, 'm', "mode", "mode", TEXT, 0, 0, "destroy", "MODE", "how guests are put away: destroy")
+CONFIG(backend, 'x', "backend", "backend", TEXT, 0, 0, "libxl", "BACKEND", "libxl, or sim (no virtual machines, for development)")
+CONFIG(connect, 'c', "connect", "connect", TEXT, 0, 0, "xen:///", "URI", "the original's connection string; libxl knows xen:/// only")
+CONFIG(persistdb, 0, "persistdb", "persistdb", TEXT, 0, 0, "/var/lib/jitsu/jitsu.db", "PATH", "where services are kept; :memory: keeps nothing")
+CONFIG(control, 0, "control", "control", TEXT, 0, 0, "/run/jitsu/control.sock", "PATH", "the control socket")
+CONFIG(services, 0, "services", "services", TEXTS, 0, 64, NULL, "FILE", "a JSON file with an array of services to have from the start")
+CONFIG(services_dir, 0, "services-dir", "services_dir", TEXT, 0, 0, "/etc/jitsu/services.d", "DIR", "a folder of *.json files, each one service or an array of them")
+CONFIG(boots, 0, "boots", "boots", NUMBER, 1, 64, "4", "N", "how many guests may be building at once; others queue")
+CONFIG(user, 0, "user", "user", TEXT, 0, 0, "jitsu", "USER", "user of the processes that need no privilege, when started as root")
+CONFIG(log_level, 0, "log-level", "log_level", TEXT, 0, 0, "info", "LEVEL", "error, warning, info or debug")
+CONFIG(foreground, 0, "foreground", "", FLAG, 0, 1, "0", NULL, "stay in the foreground, log to standard error instead of syslog")
+CONFIG(config, 0, "config", "", TEXT, 0, 0, "/etc/jitsu/jitsud.conf", "FILE", "settings, in the syntax of xl.conf; need not exist unless given")
+CONFIG(check, 0, "check-config", "", FLAG, 0, 1, "0", NULL, "read all settings, say what is wrong, and end")

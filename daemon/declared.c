@@ -1,0 +1,108 @@
+#include "declared.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "proto/spec.h"
+
+static void add(struct declared *declared, struct json_object *object)
+{
+	char *text = strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+
+	declared->v = reallocarray(declared->v, declared->n + 1, sizeof *declared->v);
+	if (!declared->v || !text)
+		abort();
+	declared->v[declared->n++] = text;
+}
+
+static int add_file(struct declared *declared, const char *path, struct error *err)
+{
+	struct json_object *read = json_object_from_file(path);
+	size_t count;
+
+	if (!read) {
+		char *why = strdup(json_util_get_last_err() ?: "not JSON");
+
+		if (!why)
+			abort();
+		why[strcspn(why, "\n")] = '\0';
+		error_set(err, ERROR_INPUT, "%s: %s", path, why);
+		free(why);
+		return -1;
+	}
+	if (json_object_is_type(read, json_type_object)) {
+		add(declared, read);
+		json_object_put(read);
+		return 0;
+	}
+	count = json_object_is_type(read, json_type_array) ? json_object_array_length(read) : 0;
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *entry = json_object_array_get_idx(read, i);
+
+		if (!json_object_is_type(entry, json_type_object)) {
+			json_object_put(read);
+			return error_set(err, ERROR_INPUT, "%s: entry %zu: expected a service object",
+					 path, i);
+		}
+		add(declared, entry);
+	}
+	if (!json_object_is_type(read, json_type_array))
+		error_set(err, ERROR_INPUT, "%s: expected a service object or an array of them", path);
+	else
+		count = 1;
+	json_object_put(read);
+	return count ? 0 : -1;
+}
+
+static int add_folder(struct declared *declared, const char *folder, struct error *err)
+{
+	char pattern[4096 + 8];
+	glob_t found;
+	int r = 0;
+
+	snprintf(pattern, sizeof pattern, "%s/*.json", folder);
+	if (glob(pattern, 0, NULL, &found) != 0)
+		return 0;
+	for (size_t i = 0; i < found.gl_pathc && r == 0; i++)
+		r = add_file(declared, found.gl_pathv[i], err);
+	globfree(&found);
+	return r;
+}
+
+int declared_read(struct declared *declared, const struct config *config, struct error *err)
+{
+	*declared = (struct declared){ 0 };
+	if (add_folder(declared, config->services_dir, err) < 0)
+		goto fail;
+	for (size_t i = 0; i < config->services.n; i++)
+		if (add_file(declared, config->services.v[i], err) < 0)
+			goto fail;
+	for (size_t i = 0; i < config->arguments.n; i++) {
+		const char *argument = config->arguments.v[i];
+		struct json_object *object = spec_pairs_to_json(&argument, 1, err);
+
+		if (!object)
+			goto fail;
+		add(declared, object);
+		json_object_put(object);
+	}
+	return 0;
+fail:
+	declared_free(declared);
+	return -1;
+}
+
+void declared_free(struct declared *declared)
+{
+	for (size_t i = 0; i < declared->n; i++)
+		free(declared->v[i]);
+	free(declared->v);
+	*declared = (struct declared){ 0 };
+}

@@ -1,0 +1,21 @@
+/* Services that jitsud is told of at start: files, a folder, arguments. Read before any fork. */
+#ifndef JITSU_DECLARED_H
+#define JITSU_DECLARED_H
+
+#include <stddef.h>
+
+#include "config.h"
+
+struct error;
+
+/* Specifications as JSON texts, unchecked but for being objects. */
+struct declared {
+	char **v;
+	size_t n;
+};
+
+/* 0, or -1 with an error that names the file. A folder that is missing is no error. */
+int declared_read(struct declared *declared, const struct config *config, struct error *err);
+void declared_free(struct declared *declared);
+
+#endif

@@ -1,0 +1,157 @@
+#include "sockets.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#define BACKLOG 512
+#define UDP_BUFFER (4 * 1024 * 1024)
+
+static socklen_t sockaddr_size(const struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_INET ? sizeof(struct sockaddr_in) :
+					       sizeof(struct sockaddr_in6);
+}
+
+static int parse_address(const char *text, uint16_t port, struct sockaddr_storage *out)
+{
+	struct sockaddr_in *in = (void *)out;
+	struct sockaddr_in6 *in6 = (void *)out;
+
+	memset(out, 0, sizeof *out);
+	if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		return 0;
+	}
+	if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(port);
+		return 0;
+	}
+	return -1;
+}
+
+static int open_bound(const struct sockaddr_storage *address, int type)
+{
+	cleanup_close int fd =
+		socket(address->ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1, size = UDP_BUFFER;
+
+	if (fd < 0)
+		return -1;
+	if (address->ss_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+	if (type == SOCK_STREAM) {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	} else if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+	}
+	if (bind(fd, (const struct sockaddr *)address, sockaddr_size(address)) < 0)
+		return -1;
+	if (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+static bool listens_on(const struct config *config, const char *address)
+{
+	if (config->forward_port != config->listen)
+		return false;
+	for (size_t i = 0; i < config->bind.n; i++)
+		if (strcmp(config->bind.v[i], address) == 0)
+			return true;
+	return false;
+}
+
+static int add_forwarder(const struct config *config, const char *text, struct dns_config *dns,
+			 struct error *err)
+{
+	if (dns->forwarder_count == DNS_ENDPOINTS_MAX)
+		return 0;
+	if (parse_address(text, (uint16_t)config->forward_port,
+			  &dns->forwarders[dns->forwarder_count]) < 0)
+		return error_field(err, ERROR_INPUT, "--forwarder", text,
+				   "expected an IPv4 or IPv6 address; 0.0.0.0 turns forwarding off");
+	if (listens_on(config, text))
+		return error_field(err, ERROR_INPUT, "--forwarder", text,
+				   "jitsud itself listens there; expected another server");
+	dns->forwarder_count++;
+	return 0;
+}
+
+static void forwarders_of_system(const struct config *config, struct dns_config *dns)
+{
+	cleanup_file FILE *file = fopen("/etc/resolv.conf", "re");
+	char line[512], address[64];
+	struct error err;
+
+	while (file && fgets(line, sizeof line, file))
+		if (sscanf(line, " nameserver %63s", address) == 1 &&
+		    add_forwarder(config, address, dns, &err) < 0)
+			log_info("/etc/resolv.conf: %s; left out", err.text);
+}
+
+int sockets_open_dns(const struct config *config, struct dns_config *dns, struct error *err)
+{
+	for (size_t i = 0; i < config->bind.n; i++) {
+		struct sockaddr_storage address;
+
+		if (parse_address(config->bind.v[i], (uint16_t)config->listen, &address) < 0)
+			return error_field(err, ERROR_INPUT, "--bind", config->bind.v[i],
+					   "expected an IPv4 or IPv6 address");
+		dns->udp_fds[i] = open_bound(&address, SOCK_DGRAM);
+		dns->tcp_fds[i] = dns->udp_fds[i] < 0 ? -1 : open_bound(&address, SOCK_STREAM);
+		if (dns->tcp_fds[i] < 0)
+			return error_errno(err, "--bind: \"%s\": cannot listen on %s port %lld",
+					   config->bind.v[i], dns->udp_fds[i] < 0 ? "UDP" : "TCP",
+					   (long long)config->listen);
+		dns->udp_count = dns->tcp_count = i + 1;
+	}
+	if (config->forwarder.n == 0)
+		forwarders_of_system(config, dns);
+	for (size_t i = 0; i < config->forwarder.n; i++)
+		if (strcmp(config->forwarder.v[i], "0.0.0.0") != 0 &&
+		    add_forwarder(config, config->forwarder.v[i], dns, err) < 0)
+			return -1;
+	return 0;
+}
+
+int sockets_open_control(const char *path, gid_t gid, struct error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mode_t mask;
+	int r;
+
+	if (strlen(path) >= sizeof address.sun_path)
+		return error_field(err, ERROR_INPUT, "--control", path,
+				   "expected a path of at most %zu bytes",
+				   sizeof address.sun_path - 1);
+	strcpy(address.sun_path, path);
+	if (fd < 0)
+		return error_errno(err, "--control: \"%s\"", path);
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+		return error_field(err, ERROR_CONFLICT, "--control", path,
+				   "another daemon serves this socket");
+	if (errno == ECONNREFUSED)
+		unlink(path);
+	mask = umask(0117);
+	r = bind(fd, (struct sockaddr *)&address, sizeof address);
+	umask(mask);
+	if (r < 0 || listen(fd, BACKLOG) < 0)
+		return error_errno(err, "--control: \"%s\": cannot listen", path);
+	if (gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) < 0)
+		return error_errno(err, "--control: \"%s\": chown", path);
+	return TAKE_FD(fd);
+}

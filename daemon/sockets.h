@@ -1,0 +1,19 @@
+/* What has to be opened with privilege, before anything else runs. */
+#ifndef JITSU_SOCKETS_H
+#define JITSU_SOCKETS_H
+
+#include "config.h"
+#include "dns/dns.h"
+
+struct error;
+
+/* Binds every address, UDP and TCP, and reads where to forward to. 0, or -1 with an error. */
+int sockets_open_dns(const struct config *config, struct dns_config *dns, struct error *err);
+
+/*
+ * The control socket: for its owner and group only. A stale one is replaced; one that somebody
+ * serves is an error. `gid` of (gid_t)-1 keeps the group. Returns it, or -1 with an error.
+ */
+int sockets_open_control(const char *path, gid_t gid, struct error *err);
+
+#endif
