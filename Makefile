@@ -138,7 +138,7 @@ check-all:
 units: $(UNIT_BIN) $(O)/tests/scenario/scenario $(O)/jitsud $(O)/jitsuctl
 
 check-fast: units
-	@O=$(O) tests/run $(UNIT_BIN)
+	@O=$(O) tests/run $(if $(COUNTS),--counts $(COUNTS)) $(UNIT_BIN)
 
 check-sanitize:
 	@$(MAKE) --no-print-directory SANITIZE=$(SANITIZERS) WERROR=$(WERROR) check-fast
