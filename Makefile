@@ -30,18 +30,19 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -pthread $(if $(SANITIZE),-fsanitize=$(SA
 
 # Asked once, and only by what compiles: `make deps` runs where pkg-config is not there yet.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
-PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)) -lm)$(PKG_LIBS)
 
 BASE_SRC := $(wildcard daemon/base/*.c)
 PROTO_SRC := $(wildcard proto/*.c)
 ROOM_SRC := $(wildcard daemon/dns/*.c daemon/engine/*.c daemon/toolstack/*.c daemon/toolstack/*/*.c)
-MAIN_SRC := $(wildcard daemon/*.c)
+PARENT_SRC := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
+MAIN_SRC := daemon/main.c
 CTL_SRC := $(wildcard jitsuctl/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 SCENARIO_SRC := $(wildcard tests/scenario/*.c)
 
 obj = $(patsubst %.c,$(O)/%.o,$(1))
-ALL_SRC := $(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(MAIN_SRC) $(CTL_SRC) $(UNIT_SRC) $(SCENARIO_SRC)
+ALL_SRC := $(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC) $(MAIN_SRC) $(CTL_SRC) $(UNIT_SRC) $(SCENARIO_SRC)
 LIB := $(O)/libjitsu.a
 UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 
@@ -62,9 +63,9 @@ $(O)/jitsud: $(call obj,$(MAIN_SRC)) $(LIB)
 
 # The client talks to a socket: it needs none of the daemon's libraries.
 $(O)/jitsuctl: $(call obj,$(CTL_SRC)) $(LIB)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libevent json-c)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libevent json-c) -lm
 
-$(LIB): $(call obj,$(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC))
+$(LIB): $(call obj,$(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC))
 	rm -f $@
 	$(AR) rcs $@ $^
 

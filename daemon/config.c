@@ -211,8 +211,8 @@ static int check_file_keys(FILE *file, struct error *err)
 
 static int read_file(struct config *config, bool must_exist, const bool *given, struct error *err)
 {
+	cleanup_free char *text = NULL, *said = NULL; /* closing the stream writes to it once more */
 	cleanup_file FILE *file = fopen(config->config, "re"), *messages = NULL;
-	cleanup_free char *text = NULL, *said = NULL;
 	size_t size = 0, said_size;
 	XLU_Config *parsed;
 	int r = -1;

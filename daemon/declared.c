@@ -1,12 +1,10 @@
 #include "declared.h"
 
-#include <errno.h>
 #include <glob.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -22,43 +20,40 @@ static void add(struct declared *declared, struct json_object *object)
 	declared->v[declared->n++] = text;
 }
 
+static int add_entries(struct declared *declared, const char *path, struct json_object *read,
+		       struct error *err)
+{
+	if (json_object_is_type(read, json_type_object)) {
+		add(declared, read);
+		return 0;
+	}
+	if (!json_object_is_type(read, json_type_array))
+		return error_set(err, ERROR_INPUT, "%s: expected a service object or an array of them",
+				 path);
+	for (size_t i = 0; i < json_object_array_length(read); i++) {
+		struct json_object *entry = json_object_array_get_idx(read, i);
+
+		if (!json_object_is_type(entry, json_type_object))
+			return error_set(err, ERROR_INPUT, "%s: entry %zu: expected a service object",
+					 path, i);
+		add(declared, entry);
+	}
+	return 0;
+}
+
 static int add_file(struct declared *declared, const char *path, struct error *err)
 {
 	struct json_object *read = json_object_from_file(path);
-	size_t count;
+	int r;
 
 	if (!read) {
-		char *why = strdup(json_util_get_last_err() ?: "not JSON");
+		const char *why = json_util_get_last_err() ?: "not JSON";
 
-		if (!why)
-			abort();
-		why[strcspn(why, "\n")] = '\0';
-		error_set(err, ERROR_INPUT, "%s: %s", path, why);
-		free(why);
-		return -1;
+		return error_set(err, ERROR_INPUT, "%s: %.*s", path, (int)strcspn(why, "\n"), why);
 	}
-	if (json_object_is_type(read, json_type_object)) {
-		add(declared, read);
-		json_object_put(read);
-		return 0;
-	}
-	count = json_object_is_type(read, json_type_array) ? json_object_array_length(read) : 0;
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *entry = json_object_array_get_idx(read, i);
-
-		if (!json_object_is_type(entry, json_type_object)) {
-			json_object_put(read);
-			return error_set(err, ERROR_INPUT, "%s: entry %zu: expected a service object",
-					 path, i);
-		}
-		add(declared, entry);
-	}
-	if (!json_object_is_type(read, json_type_array))
-		error_set(err, ERROR_INPUT, "%s: expected a service object or an array of them", path);
-	else
-		count = 1;
+	r = add_entries(declared, path, read, err);
 	json_object_put(read);
-	return count ? 0 : -1;
+	return r;
 }
 
 static int add_folder(struct declared *declared, const char *folder, struct error *err)
