@@ -1,0 +1,24 @@
+/*
+ * The control socket's server: connections, lines, limits. What a line means is dispatch.c's.
+ *
+ * A quiet client costs a descriptor. When there are too many connections, or no descriptors left,
+ * the one that has been quiet longest makes room, and those that never asked anything go first.
+ * A client that asks much without reading is not read further; one line that is too long, or that
+ * is no text, ends its connection after one error.
+ */
+#ifndef JITSU_ENGINE_CONTROL_H
+#define JITSU_ENGINE_CONTROL_H
+
+struct control;
+struct engine;
+struct loop;
+
+/* Serves on listen_fd (listening, non-blocking; taken, also on failure). Root, the daemon's own
+ * user and the group of the socket's file may use every method, others those that only read; who
+ * may connect at all is the file's mode. NULL if out of memory. */
+struct control *control_new(struct loop *loop, int listen_fd, struct engine *engine);
+
+/* Closes every connection. Verbs that are under way may answer later; nobody is told. */
+void control_free(struct control *control);
+
+#endif
