@@ -1,0 +1,212 @@
+#include "proto/spec.h"
+
+#include <ctype.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "proto/control.h"
+#include "proto/spec_kind.h"
+
+#define KEY_MAX 32 /* longer ones resemble nothing */
+
+static const struct spec_key keys[] = {
+#define SPEC_KEY(key, kind, min, max, help) \
+	{ #key, SPEC_KIND_##kind, offsetof(struct spec, key), min, max },
+#include "proto/spec.tbl.h"
+#undef SPEC_KEY
+};
+
+static bool is_sim(const char *key)
+{
+	return strncmp(key, "sim_", 4) == 0;
+}
+
+static const struct spec_key *find_key(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	return NULL;
+}
+
+/* Levenshtein's distance, small and capitals alike. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[KEY_MAX + 1], m = strlen(b);
+
+	for (size_t j = 0; j <= m; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= m; j++) {
+			size_t cost = diagonal + (tolower((unsigned char)a[i - 1]) != b[j - 1]);
+
+			if (row[j] + 1 < cost)
+				cost = row[j] + 1;
+			if (row[j - 1] + 1 < cost)
+				cost = row[j - 1] + 1;
+			diagonal = row[j];
+			row[j] = cost;
+		}
+	}
+	return row[m];
+}
+
+static int unknown_key(const char *name, struct error *err)
+{
+	const char *nearest = NULL;
+	size_t best = strlen(name) < 4 ? 2 : 3; /* what is less is near */
+	char known[256] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		size_t used = strlen(known);
+		size_t d = strlen(name) <= KEY_MAX ? distance(name, keys[i].name) : best;
+
+		if (d < best) {
+			best = d;
+			nearest = keys[i].name;
+		}
+		if (!is_sim(keys[i].name))
+			snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "",
+				 keys[i].name);
+	}
+	if (nearest)
+		return error_field(err, ERROR_INPUT, name, NULL,
+				   "unknown key; did you mean \"%s\"?", nearest);
+	return error_field(err, ERROR_INPUT, name, NULL, "unknown key; expected one of: %s", known);
+}
+
+static int missing(const char *key, struct error *err)
+{
+	return error_field(err, ERROR_INPUT, key, NULL, "missing; expected in every service");
+}
+
+/* What no key can know alone. */
+static int check_whole(const struct spec *spec, bool simulated, struct error *err)
+{
+	if (!spec->name)
+		return missing("name", err);
+	if (spec->dns.n == 0)
+		return missing("dns", err);
+	if (spec->ip.n == 0)
+		return missing("ip", err);
+	if (!spec->kernel && !simulated)
+		return missing("kernel", err);
+	if (!spec->memory && !simulated)
+		return missing("memory", err);
+	if (spec->mac.n > spec->nic.n)
+		return error_field(err, ERROR_INPUT, "mac", spec->mac.v[spec->nic.n],
+				   "expected at most one for each nic, of which there are %zu",
+				   spec->nic.n);
+	return 0;
+}
+
+static int read_keys(struct spec *spec, struct json_object *object, bool simulated,
+		     struct error *err)
+{
+	json_object_object_foreach(object, name, value)
+	{
+		const struct spec_key *key = find_key(name);
+
+		if (!key)
+			return unknown_key(name, err);
+		if (is_sim(name) && !simulated)
+			return error_field(err, ERROR_INPUT, name, NULL,
+					   "expected only with the simulated backend (-x sim)");
+		if (spec_kinds[key->kind].read(key, value, spec, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+struct spec *spec_from_json(struct json_object *object, bool simulated, struct error *err)
+{
+	cleanup_spec struct spec *spec = calloc(1, sizeof *spec);
+
+	if (!spec)
+		abort();
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (spec_kinds[keys[i].kind].write == spec_kinds[SPEC_KIND_NUMBER].write ||
+		    keys[i].kind == SPEC_KIND_SECONDS)
+			*(int64_t *)((char *)spec + keys[i].offset) = SPEC_UNSET;
+	if (!json_object_is_type(object, json_type_object)) {
+		error_set(err, ERROR_INPUT, "expected one JSON object for a service");
+		return NULL;
+	}
+	if (read_keys(spec, object, simulated, err) < 0 || check_whole(spec, simulated, err) < 0)
+		return NULL;
+	return TAKE(spec);
+}
+
+struct spec *spec_from_text(const char *text, bool simulated, struct error *err)
+{
+	struct json_object *object;
+	struct spec *spec;
+	size_t size = strlen(text);
+
+	if (size > SPEC_JSON_MAX) {
+		error_set(err, ERROR_INPUT, "a service's JSON text: expected at most %d bytes, not %zu",
+			  SPEC_JSON_MAX, size);
+		return NULL;
+	}
+	if (control_parse(text, size, &object, err) < 0)
+		return NULL;
+	spec = spec_from_json(object, simulated, err);
+	json_object_put(object);
+	return spec;
+}
+
+struct json_object *spec_to_json(const struct spec *spec)
+{
+	struct json_object *object = json_object_new_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		struct json_object *value = spec_kinds[keys[i].kind].write(&keys[i], spec);
+
+		if (value)
+			json_object_object_add(object, keys[i].name, value);
+	}
+	return object;
+}
+
+void spec_mac(const struct spec *spec, size_t i, uint8_t mac[6])
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	if (i < spec->mac.n) {
+		unsigned b[6];
+
+		/* It was written by the check, so it has this form. */
+		sscanf(spec->mac.v[i], "%2x:%2x:%2x:%2x:%2x:%2x", &b[0], &b[1], &b[2], &b[3], &b[4],
+		       &b[5]);
+		for (size_t k = 0; k < 6; k++)
+			mac[k] = (uint8_t)b[k];
+		return;
+	}
+	for (size_t k = 0; k < sizeof spec->uuid; k++)
+		hash = (hash ^ spec->uuid[k]) * 16777619u;
+	/* Folded to 24 bits, then counted on: the nics of one service always differ. */
+	hash = ((hash >> 24) ^ hash) + (uint32_t)i;
+	mac[0] = 0x00;
+	mac[1] = 0x16;
+	mac[2] = 0x3e;
+	mac[3] = (uint8_t)(hash >> 16);
+	mac[4] = (uint8_t)(hash >> 8);
+	mac[5] = (uint8_t)hash;
+}
+
+void spec_free(struct spec *spec)
+{
+	if (!spec)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (spec_kinds[keys[i].kind].release)
+			spec_kinds[keys[i].kind].release(&keys[i], spec);
+	free(spec);
+}

@@ -1,0 +1,354 @@
+/* proto/spec: what is accepted, what is refused and with which words. */
+#include <arpa/inet.h>
+#include <json-c/json.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "proto/spec.h"
+
+#define GOOD "\"name\":\"www\",\"dns\":\"www.example.org\",\"ip\":\"10.0.0.1\"," \
+	     "\"kernel\":\"/boot/k\",\"memory\":64000"
+
+static struct spec *must(const char *text, bool simulated)
+{
+	struct error err = { 0 };
+	struct spec *spec = spec_from_text(text, simulated, &err);
+
+	if (!spec)
+		fail_msg("%s: %s", text, err.text);
+	return spec;
+}
+
+static char *canonical(const struct spec *spec)
+{
+	struct json_object *object = spec_to_json(spec);
+	char *text = strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE |
+									   JSON_C_TO_STRING_PLAIN));
+
+	json_object_put(object);
+	return text;
+}
+
+static void test_whole(void **state)
+{
+	static const char text[] =
+		" {\"sim_boot\":10,\"ip\":[\"10.0.0.1\",\"2001:DB8::1\"],\"name\":\"www\","
+		"\"dns\":[\"WWW.Example.org.\",\"*.a_b.example\"],"
+		"\"uuid\":\"0123456789ABCDEF0123456789abcdef\",\"kernel\":\"/boot/k\","
+		"\"cmdline\":\"\",\"memory\":\"64M\",\"vcpus\":\"2\",\"type\":\"pvh\","
+		"\"nic\":[\"br0\",\"br0\"],\"mac\":\"00-16-3E-AA-bb-cc\",\"ttl\":0,"
+		"\"response_delay\":0.25,\"wait_limit\":700,\"stop_mode\":\"destroy\"} \n";
+	static const char expected[] =
+		"{\"name\":\"www\",\"dns\":[\"www.example.org\",\"*.a_b.example\"],"
+		"\"ip\":[\"10.0.0.1\",\"2001:db8::1\"],"
+		"\"uuid\":\"01234567-89ab-cdef-0123-456789abcdef\",\"kernel\":\"/boot/k\","
+		"\"cmdline\":\"\",\"memory\":65536,\"vcpus\":2,\"type\":\"pvh\","
+		"\"nic\":[\"br0\",\"br0\"],\"mac\":[\"00:16:3e:aa:bb:cc\"],\"ttl\":0,"
+		"\"response_delay\":0.250,\"wait_limit\":700,\"stop_mode\":\"destroy\","
+		"\"sim_boot\":10}";
+	cleanup_spec struct spec *spec = must(text, true);
+	cleanup_free char *once = canonical(spec);
+	cleanup_spec struct spec *again = must(once, true);
+	cleanup_free char *twice = canonical(again);
+	uint8_t mac[6], other[6];
+
+	(void)state;
+	assert_string_equal(once, expected);
+	assert_string_equal(twice, expected);
+	assert_int_equal(spec->response_delay, 250);
+	assert_int_equal(spec->sim_stop, SPEC_UNSET);
+	assert_int_equal(spec->ip.v[1].family, AF_INET6);
+	spec_mac(spec, 0, mac);
+	assert_memory_equal(mac, "\x00\x16\x3e\xaa\xbb\xcc", 6);
+	spec_mac(spec, 1, mac);
+	assert_memory_equal(mac, "\x00\x16\x3e", 3);
+	spec_mac(spec, 2, other);
+	assert_memory_not_equal(mac, other, 6);
+	spec_mac(again, 1, other);
+	assert_memory_equal(mac, other, 6);
+}
+
+static void test_least(void **state)
+{
+	cleanup_spec struct spec *real = must("{" GOOD "}", false);
+	cleanup_spec struct spec *sim =
+		must("{\"name\":\"a\",\"dns\":\"a\",\"ip\":\"::1\"}", true);
+
+	(void)state;
+	assert_int_equal(real->memory, 64000);
+	assert_int_equal(real->ttl, SPEC_UNSET);
+	assert_int_equal(real->type, SPEC_TYPE_PV);
+	assert_false(real->has_uuid);
+	assert_null(sim->kernel);
+}
+
+static void test_memory_forms(void **state)
+{
+	static const struct {
+		const char *json;
+		uint64_t kib;
+	} forms[] = {
+		{ "64000", 64000 },	   { "\"64000\"", 64000 },  { "\"65536K\"", 65536 },
+		{ "\"64M\"", 65536 },	   { "\"64m\"", 65536 },    { "\"1G\"", 1048576 },
+		{ "\"2T\"", 2147483648u }, { "1024", 1024 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		char text[256];
+
+		snprintf(text, sizeof text,
+			 "{\"name\":\"a\",\"dns\":\"a\",\"ip\":\"::1\",\"memory\":%s}",
+			 forms[i].json);
+		cleanup_spec struct spec *spec = must(text, true);
+
+		assert_int_equal(spec->memory, forms[i].kib);
+	}
+}
+
+/* Put behind the good keys, or in place of all when it starts with '{'. */
+static const struct bad {
+	const char *json, *field, *words;
+} bad_real[] = {
+	{ "\"kernal\":\"/k\"", "kernal", "did you mean \"kernel\"?" },
+	{ "\"Memory_\":1", "Memory_", "did you mean \"memory\"?" },
+	{ "\"frobnicate\":1", "frobnicate", "expected one of: name, dns" },
+	{ "\"sim_boot\":1", "sim_boot", "only with the simulated backend" },
+	{ "\"vcpus\":0", "vcpus", "\"0\": expected a whole number from 1 to 128" },
+	{ "\"vcpus\":1.5", "vcpus", "expected a whole number" },
+	{ "\"vcpus\":-1", "vcpus", "expected a whole number" },
+	{ "\"vcpus\":99999999999999999999", "vcpus", "expected a whole number" },
+	{ "\"vcpus\":true", "vcpus", "expected a whole number" },
+	{ "\"vcpus\":null", "vcpus", "\"null\": expected a whole number" },
+	{ "\"vcpus\":\"2x\"", "vcpus", "\"2x\": expected a whole number" },
+	{ "\"ttl\":\"-1\"", "ttl", "expected a whole number" },
+	{ "\"wait_limit\":60001", "wait_limit", "whole number of milliseconds from 0 to 60000" },
+	{ "\"response_delay\":61", "response_delay", "expected seconds, from 0 to 60" },
+	{ "\"response_delay\":-0.5", "response_delay", "expected seconds" },
+	{ "\"response_delay\":\"1.\"", "response_delay", "\"1.\": expected seconds" },
+	{ "\"response_delay\":NaN", "response_delay", "" },
+	{ "\"type\":\"hvm\"", "type", "\"hvm\": expected one of: pv, pvh" },
+	{ "\"stop_mode\":\"pause\"", "stop_mode", "expected one of: destroy" },
+	{ "\"uuid\":\"123\"", "uuid", "\"123\": expected a UUID" },
+	{ "\"uuid\":\"01234567-89ab-cdef-0123-456789abcdeg\"", "uuid", "expected a UUID" },
+	{ "\"uuid\":\"0123456-789ab-cdef-0123-456789abcdef\"", "uuid", "expected a UUID" },
+	{ "\"uuid\":\"00000000-0000-0000-0000-000000000000\"", "uuid", "domain 0" },
+	{ "\"ramdisk\":\"r\"", "ramdisk", "expected an absolute path" },
+	{ "\"ramdisk\":\"/a\\u0000b\"", "", "\\u0000" },
+	{ "\"ramdisk\":\"/a\\u0001b\"", "ramdisk", "no control character" },
+	{ "\"ramdisk\":[\"/a\",\"/b\"]", "ramdisk", "expected a string" },
+	{ "\"nic\":\"a-name-over-15-bytes\"", "nic", "at most 15 bytes" },
+	{ "\"nic\":\"br/0\"", "nic", "expected the name of a bridge" },
+	{ "\"nic\":[1]", "nic", "\"1\": expected a string" },
+	{ "\"mac\":\"00:16:3e:00:00:01\"", "mac", "one for each nic" },
+	{ "\"nic\":\"b\",\"mac\":\"01:16:3e:00:00:01\"", "mac", "one interface" },
+	{ "\"nic\":\"b\",\"mac\":\"00:16:3e:00:00\"", "mac", "expected a MAC" },
+	{ "\"nic\":\"b\",\"mac\":\"00:16:3e:00:00:0g\"", "mac", "expected a MAC" },
+	{ "{\"dns\":\"a\"}", "name", "missing" },
+	{ "{\"name\":\"a\",\"ip\":\"::1\"}", "dns", "missing" },
+	{ "{\"name\":\"a\",\"dns\":\"a\"}", "ip", "missing" },
+	{ "{\"name\":\"a\",\"dns\":\"a\",\"ip\":\"::1\",\"memory\":64000}", "kernel", "missing" },
+	{ "{\"name\":\"a\",\"dns\":\"a\",\"ip\":\"::1\",\"kernel\":\"/k\"}", "memory", "missing" },
+	{ "{\"kernel\":\"k\"}", "kernel", "expected an absolute path" },
+	{ "{\"memory\":1023}", "memory", "expected from 1024" },
+	{ "{\"memory\":\"64X\"}", "memory", "\"64X\": expected a number of KiB" },
+	{ "{\"memory\":-1}", "memory", "expected a number of KiB" },
+	{ "{\"memory\":\"99999999999T\"}", "memory", "expected a number of KiB" },
+	{ "{\"name\":\"\"}", "name", "expected 1 to 63 bytes" },
+	{ "{\"name\":\"a b\"}", "name", "expected letters, digits" },
+	{ "{\"name\":\"-a\"}", "name", "at the start" },
+	{ "{\"name\":\"17\"}", "name", "more than digits" },
+	{ "{\"dns\":[]}", "dns", "expected 1 to 64 entries, not 0" },
+	{ "{\"dns\":{}}", "dns", "expected a string or an array" },
+	{ "{\"dns\":[\"a\",\"A.\"]}", "dns", "\"a\": expected each only once" },
+	{ "{\"dns\":\".\"}", "dns", "below the root" },
+	{ "{\"dns\":\"*\"}", "dns", "below the root" },
+	{ "{\"dns\":\"a..b\"}", "dns", "without empty labels" },
+	{ "{\"dns\":\"a.*.b\"}", "dns", "only as the whole first label" },
+	{ "{\"dns\":\"a*.b\"}", "dns", "only as the whole first label" },
+	{ "{\"dns\":\"a b\"}", "dns", "expected a DNS name of letters" },
+	{ "{\"dns\":\"-a.b\"}", "dns", "no '-' at the start or end" },
+	{ "{\"dns\":\"10.0.0.1\"}", "dns", "not an address" },
+	{ "{\"dns\":\"\xc3\xa4.example\"}", "dns", "expected a DNS name of letters" },
+	{ "{\"dns\":\"a123456789a123456789a123456789a123456789a123456789a123456789a123\"}", "dns",
+	  "at most 63" },
+	{ "{\"ip\":\"10.0.0\"}", "ip", "\"10.0.0\": expected an IPv4 or IPv6 address" },
+	{ "{\"ip\":\"0.0.0.0\"}", "ip", "expected the address of one host" },
+	{ "{\"ip\":\"255.255.255.255\"}", "ip", "expected the address of one host" },
+	{ "{\"ip\":\"224.0.0.251\"}", "ip", "expected the address of one host" },
+	{ "{\"ip\":\"::\"}", "ip", "expected the address of one host" },
+	{ "{\"ip\":\"ff02::1\"}", "ip", "expected the address of one host" },
+	{ "{\"ip\":\"::ffff:10.0.0.1\"}", "ip", "not mapped" },
+	{ "{\"ip\":[\"10.0.0.1\",\"10.0.0.1\"]}", "ip", "expected each only once" },
+	{ "{\"name\":\"a\",\"name\":\"b\"}", "", "\"name\": this key is given twice" },
+	{ "{\"name\":[\"x\\\"\",\"y:\"],\"ip\":1}", "name", "" },
+	{ "[]", "", "expected one JSON object" },
+	{ "7", "", "expected one JSON object" },
+	{ "null", "", "expected one JSON object" },
+	{ "", "", "not JSON: empty" },
+	{ "{", "", "not JSON: unexpected end" },
+	{ "{\"name\":\"a\",}", "", "not JSON" },
+	{ "{'\"':1}", "", "a single quote" },
+	{ "{'name':\"a\"}", "", "not JSON" },
+	{ "{} x", "", "unexpected character at line 1, column 4" },
+	{ "{}{}", "", "not JSON" },
+	{ "{\"name\":\"\xff\xfe\"}", "", "not JSON" },
+	{ "{\"name\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1"
+	  "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}", "", "not JSON" },
+	{ "\x01\x02\x03", "", "not JSON" },
+};
+
+static void test_bad(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad_real); i++) {
+		const struct bad *bad = &bad_real[i];
+		struct error err = { 0 };
+		char text[1024];
+		/* A line that starts with a quote stands behind the good keys. */
+		bool more = bad->json[0] == '"';
+
+		snprintf(text, sizeof text, more ? "{" GOOD ",%s}" : "%s", bad->json);
+		if (spec_from_text(text, false, &err))
+			fail_msg("accepted: %s", text);
+		if (strcmp(err.text, "") == 0 || !strstr(err.text, bad->words))
+			fail_msg("%s: \"%s\" lacks \"%s\"", text, err.text, bad->words);
+		if (bad->field[0] && err.kind != ERROR_INPUT)
+			fail_msg("%s: kind %d", text, err.kind);
+		if (strcmp(bad->field, err.field) != 0 && strcmp(bad->json, "\"response_delay\":NaN"))
+			fail_msg("%s: field \"%s\"", text, err.field);
+	}
+}
+
+static void test_too_long(void **state)
+{
+	cleanup_free char *text = malloc(SPEC_JSON_MAX + 2);
+	struct error err = { 0 };
+
+	(void)state;
+	memset(text, ' ', SPEC_JSON_MAX + 1);
+	text[SPEC_JSON_MAX + 1] = '\0';
+	assert_null(spec_from_text(text, true, &err));
+	assert_non_null(strstr(err.text, "at most 65536 bytes"));
+}
+
+/* The largest specification stays within what a message carries. */
+static void test_largest(void **state)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *dns = json_object_new_array(), *ip = json_object_new_array();
+	char path[4096], text[256];
+	struct error err = { 0 };
+
+	(void)state;
+	memset(path, '/', 4095);
+	path[4095] = '\0';
+	for (int i = 0; i < 64; i++) {
+		int n = snprintf(text, sizeof text, "n%02d", i);
+
+		while (n < 253) {
+			text[n] = n % 60 == 59 ? '.' : 'x';
+			n++;
+		}
+		text[n] = '\0';
+		json_object_array_add(dns, json_object_new_string(text));
+		snprintf(text, sizeof text, "1111:2222:3333:4444:5555:6666:7777:%x", 0x8000 + i);
+		json_object_array_add(ip, json_object_new_string(text));
+	}
+	json_object_object_add(object, "name", json_object_new_string("n"));
+	json_object_object_add(object, "dns", dns);
+	json_object_object_add(object, "ip", ip);
+	json_object_object_add(object, "memory", json_object_new_int(1024));
+	json_object_object_add(object, "kernel", json_object_new_string(path));
+	json_object_object_add(object, "ramdisk", json_object_new_string(path));
+	memset(path, '"', 4095);
+	json_object_object_add(object, "cmdline", json_object_new_string(path));
+	cleanup_spec struct spec *spec = spec_from_json(object, false, &err);
+	if (!spec)
+		fail_msg("%s", err.text);
+	cleanup_free char *all = canonical(spec);
+	cleanup_spec struct spec *again = must(all, false);
+
+	assert_non_null(again);
+	assert_true(strlen(all) < SPEC_JSON_MAX);
+	json_object_put(object);
+}
+
+static void pairs(const char *const *arguments, size_t count, const char *expected)
+{
+	struct error err = { 0 };
+	struct json_object *object = spec_pairs_to_json(arguments, count, &err);
+
+	if (!object)
+		fail_msg("%s: %s", arguments[0], err.text);
+	assert_string_equal(json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE |
+									   JSON_C_TO_STRING_PLAIN),
+			    expected);
+	json_object_put(object);
+}
+
+static void test_pairs(void **state)
+{
+	const char *original[] = { "dns=www.example.org,ip=10.0.0.1,\\\n   kernel=/k ,\n"
+				   "memory=64000,name=www, nic=br0,\tnic=br1,nic=br2,",
+				   "cmdline=a\\,b c=d,vcpus=2,response_delay=0.5" };
+	struct error err = { 0 };
+
+	(void)state;
+	pairs(original, 2,
+	      "{\"dns\":\"www.example.org\",\"ip\":\"10.0.0.1\",\"kernel\":\"/k\","
+	      "\"memory\":\"64000\",\"name\":\"www\",\"nic\":[\"br0\",\"br1\",\"br2\"],"
+	      "\"cmdline\":\"a,b c=d\",\"vcpus\":\"2\",\"response_delay\":\"0.5\"}");
+	struct json_object *object = spec_pairs_to_json(original, 2, &err);
+	cleanup_spec struct spec *spec = spec_from_json(object, false, &err);
+
+	json_object_put(object);
+	if (!spec)
+		fail_msg("%s", err.text);
+	assert_int_equal(spec->nic.n, 3);
+	assert_int_equal(spec->vcpus, 2);
+	assert_int_equal(spec->response_delay, 500);
+	assert_int_equal(spec->memory, 64000);
+}
+
+static void test_bad_pairs(void **state)
+{
+	static const struct {
+		const char *argument, *words;
+	} bad[] = {
+		{ "name", "\"name\": expected key=value" },
+		{ "name=a,dns", "\"dns\": expected key=value" },
+		{ "name=", "\"name=\": expected a value" },
+		{ "name=a, dns = ,ip=b", "\"dns=\": expected a value" },
+		{ "=a", "\"=a\": expected a key" },
+		{ "name=a,,dns=b", "between commas" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct error err = { 0 };
+
+		assert_null(spec_pairs_to_json(&bad[i].argument, 1, &err));
+		if (!strstr(err.text, bad[i].words))
+			fail_msg("%s: %s", bad[i].argument, err.text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_whole),	     cmocka_unit_test(test_least),
+		cmocka_unit_test(test_memory_forms), cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_too_long),     cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_pairs),	     cmocka_unit_test(test_bad_pairs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
