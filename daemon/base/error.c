@@ -7,7 +7,8 @@
 
 #define VALUE_MAX 64
 
-static void append_v(char *text, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+append_v(char *text, const char *fmt, va_list ap)
 {
 	size_t used = strlen(text);
 
