@@ -1,0 +1,32 @@
+/*
+ * Services on disk: what was added is there after kill -9 and power loss, from the moment that
+ * store_add returns. SQLite; only store.c includes it.
+ */
+#ifndef JITSU_ENGINE_STORE_H
+#define JITSU_ENGINE_STORE_H
+
+#include <stdint.h>
+
+struct error;
+struct store;
+
+/* Opens or creates the file, alone: a second daemon on it gets an error. ":memory:" keeps nothing.
+ * NULL with an error that names the file: damaged, foreign, of a newer version, in use. */
+struct store *store_open(const char *path, struct error *err);
+/* NULL is allowed. */
+void store_close(struct store *store);
+
+/* Each service, by id; texts are valid during the call. Stops at an each() that fails.
+ * 0, or -1 with an error. */
+typedef int store_each_fn(void *arg, uint32_t id, const char *name, const char *spec, int64_t added,
+			  struct error *err);
+int store_each(struct store *store, store_each_fn *each, void *arg, struct error *err);
+
+/* Durable when they return 0; -1 with an error, and then nothing is changed. `added` is Unix time
+ * in s. id and name must be new (or, for the last two, be there). */
+int store_add(struct store *store, uint32_t id, const char *name, const char *spec, int64_t added,
+	      struct error *err);
+int store_update(struct store *store, uint32_t id, const char *spec, struct error *err);
+int store_remove(struct store *store, uint32_t id, struct error *err);
+
+#endif
