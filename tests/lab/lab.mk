@@ -9,7 +9,7 @@ lab:
 lab-image:
 	tests/lab/image
 
-# Every test in tests/lab/t, or those of T="NAME...".
+# Every test in tests/lab/t, or those of T="NAME...". The counts go to COUNTS, or into $(O).
 check-lab:
 	@mkdir -p $(O)
-	tests/lab/check --counts $(O)/check-lab.counts $(T)
+	tests/lab/check --counts $(or $(COUNTS),$(O)/check-lab.counts) $(T)
