@@ -1,0 +1,42 @@
+/* Text for people: aligned columns, values in their units. Nothing that a terminal would obey
+ * comes through. */
+#ifndef JITSU_JITSUCTL_WRITER_H
+#define JITSU_JITSUCTL_WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proto/control.h"
+
+struct json_object;
+
+struct column {
+	const char *title;
+	bool right;
+	int shrink; /* 0: never cut; else the smallest width it is cut to */
+	int order;  /* of those that may be cut, the lowest first */
+};
+
+struct table {
+	const struct column *columns;
+	size_t column_count, row_count;
+	char **cells; /* row_count * column_count, owned */
+};
+
+/* The width to fit: COLUMNS, else the terminal's, 0 (no limit) where neither is known. */
+int writer_width(void);
+
+void table_add(struct table *table, const char *const *cells);
+/* Writes a header and the rows, within the width if that can be done by cutting. */
+void table_write(const struct table *table, int width);
+void table_free(struct table *table);
+
+/* A value as text; the caller frees it. `one`: of several only the first, and how many more. */
+char *writer_value(struct json_object *value, enum control_kind kind, bool one);
+
+/* `1h 2m`, `12s`; the caller frees it. */
+char *writer_duration(double seconds);
+
+void writer_json(struct json_object *value);
+
+#endif
