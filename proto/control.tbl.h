@@ -47,7 +47,7 @@ METHOD(rpc_discover, "rpc.discover", READ, NONE, openrpc,
 
 PARAM(NAME, name, TEXT, NEEDED, "the service's name")
 
-/* In service.list without spec and boot. */
+/* In service.list without phase, added, boot and spec. */
 FIELD(service, name, TEXT, "the service's name")
 FIELD(service, state, TEXT, "off, starting, ready or stopping")
 FIELD(service, simulated, BOOL, "true: no virtual machine is behind it (backend sim)")
@@ -59,11 +59,16 @@ FIELD(service, uuid, TEXT, "UUID of its domain")
 FIELD(service, queries, NUMBER, "DNS queries for it since the daemon started")
 FIELD(service, asked, SECONDS, "seconds since it was last asked for")
 FIELD(service, boots, NUMBER, "how often it was started since the daemon started")
+FIELD(service, failures, NUMBER, "how many of its starts and stops failed since then")
 FIELD(service, error, TEXT, "why its last start failed, until one succeeds")
-FIELD(service, boot, BOOT, "its last boot")
+FIELD(service, phase, TEXT, "the state within: off, queued, building, booting, settling, ready, "
+      "retiring, stopping or restarting")
+FIELD(service, added, NUMBER, "when it was added, Unix time")
+FIELD(service, boot, BOOT, "its last boot, unless it was found running")
 FIELD(service, spec, SPEC, "the specification as it is stored")
 
 /* Times count from the query that woke it. */
+FIELD(boot, want, NUMBER, "that query, CLOCK_MONOTONIC of the host in microseconds")
 FIELD(boot, began, MSEC, "building the domain began")
 FIELD(boot, created, MSEC, "the domain is built and runs")
 FIELD(boot, frame, MSEC, "its first frame came out of a vif")
@@ -71,8 +76,12 @@ FIELD(boot, ready, MSEC, "ready: the response delay is over, too")
 FIELD(boot, answered, MSEC, "those who waited have their answer")
 FIELD(boot, waiters, NUMBER, "how many queries waited")
 FIELD(boot, late, BOOL, "true: answered at the wait limit, before it was ready")
+FIELD(boot, idle, MSEC, "found to be idle for twice its TTL")
+FIELD(boot, retired, MSEC, "queries for it wait from here on")
+FIELD(boot, stopped, MSEC, "its domain is gone")
 
 FIELD(removed, name, TEXT, "the service that is gone")
+FIELD(removed, destroyed, BOOL, "false: its domain is still there, 30 s later; the daemon goes on trying")
 
 FIELD(services, simulated, BOOL, "true: no virtual machine is behind any of them (backend sim)")
 FIELD(services, services, SERVICES, "one object a service, in the order of their names")
@@ -81,6 +90,8 @@ FIELD(status, version, TEXT, "the daemon's version")
 FIELD(status, backend, TEXT, "what starts the domains: libxl, sim")
 FIELD(status, backend_version, TEXT, "version of the hypervisor")
 FIELD(status, simulated, BOOL, "true: no virtual machine is behind any service (backend sim)")
+FIELD(status, dns, BOOL, "the room that answers queries is connected")
+FIELD(status, toolstack, BOOL, "the room that starts domains is connected and has named them all")
 FIELD(status, listen, TEXT, "where DNS is served")
 FIELD(status, store, TEXT, "where the services are kept; \":memory:\" keeps nothing")
 FIELD(status, uptime, SECONDS, "seconds since the engine started")

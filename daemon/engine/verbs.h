@@ -21,4 +21,7 @@ typedef void verb_fn(struct engine *engine, struct json_object *params, verb_don
 #define METHOD(id, name, access, params, result, help) verb_fn verb_##id;
 #include "proto/control.tbl.h"
 
+/* Answers those who still wait for the end of a removal. */
+void verbs_end(struct engine *engine);
+
 #endif

@@ -1,0 +1,469 @@
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/link.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "engine/admit.h"
+#include "engine/control.h"
+#include "engine/inside.h"
+#include "engine/store.h"
+#include "engine/verbs.h"
+#include "proto/message.h"
+#include "proto/spec.h"
+#include "proto/usage.h"
+
+void engine_pump(struct engine *engine)
+{
+	if (engine->pump_held || !engine->surveyed)
+		return;
+	engine->pump_held = true;
+	while (engine->building < engine->config.boots && !TAILQ_EMPTY(&engine->queue))
+		service_place(TAILQ_FIRST(&engine->queue));
+	engine->pump_held = false;
+}
+
+/* dns */
+
+static void on_want(void *arg, const struct msg_want *m)
+{
+	struct engine *engine = arg;
+	struct service *service = registry_by_id(engine->registry, m->id);
+
+	if (service)
+		service_want(service, m->at);
+}
+
+static void on_retired(void *arg, const struct msg_retired *m)
+{
+	struct engine *engine = arg;
+	struct service *service = registry_by_id(engine->registry, m->id);
+
+	if (service)
+		service_retired(service);
+}
+
+static void on_answered(void *arg, const struct msg_answered *m)
+{
+	struct engine *engine = arg;
+	struct service *service = registry_by_id(engine->registry, m->id);
+
+	if (service)
+		service_answered(service, m->at, m->waiters, m->late);
+}
+
+static void on_dns_closed(void *arg)
+{
+	struct engine *engine = arg;
+
+	log_warning("the connection to dns is lost");
+	link_free(TAKE(engine->dns));
+}
+
+static void on_dns_message(void *arg, const uint8_t *data, size_t size, int fd)
+{
+	static const struct message_handlers handlers = {
+		.want = on_want,
+		.retired = on_retired,
+		.answered = on_answered,
+	};
+	struct engine *engine = arg;
+	struct error err;
+
+	if (fd >= 0)
+		close(fd);
+	if (message_dispatch(data, size, &handlers, engine, &err) < 0) {
+		log_error("dns: %s", err.text);
+		on_dns_closed(engine);
+	}
+}
+
+void engine_connect_dns(struct engine *engine, int fd)
+{
+	static const struct link_callbacks callbacks = { on_dns_message, on_dns_closed };
+	uint32_t count = 0;
+
+	link_free(engine->dns);
+	engine->dns = link_new(engine->loop, fd, &callbacks, engine);
+	if (!engine->dns)
+		abort();
+	for (enum lifecycle_state state = 0; state < LIFECYCLE_STATES; state++)
+		if (lifecycle_public(state) != LIFECYCLE_PUBLIC_REMOVED)
+			count += (uint32_t)engine->states[state];
+	message_send_table_begin(engine->dns, &(struct msg_table_begin){ .count = count });
+	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
+		const struct service *service = registry_by_id(engine->registry, id);
+
+		if (service && !service_removed(service))
+			service_tell(service, engine->dns);
+	}
+	message_send_table_end(engine->dns, &(struct msg_table_end){ 0 });
+	/* The table said that these are not ready, which is what `retire` asked for. */
+	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
+		struct service *service = registry_by_id(engine->registry, id);
+
+		if (service && service->state == LIFECYCLE_RETIRING)
+			service_retired(service);
+	}
+}
+
+/* toolstack */
+
+static void domains_add(struct engine_domains *domains, const struct engine_domain *domain)
+{
+	domains->v = reallocarray(domains->v, domains->n + 1, sizeof *domains->v);
+	if (!domains->v)
+		abort();
+	domains->v[domains->n++] = *domain;
+}
+
+static void domains_remove(struct engine_domains *domains, size_t i)
+{
+	memmove(&domains->v[i], &domains->v[i + 1], (domains->n - i - 1) * sizeof *domains->v);
+	domains->n--;
+}
+
+static void domains_clear(struct engine_domains *domains)
+{
+	free(domains->v);
+	*domains = (struct engine_domains){ 0 };
+}
+
+static void orphan_gone(struct engine *engine, uint32_t domid)
+{
+	for (size_t i = 0; i < engine->orphans.n; i++) {
+		if (engine->orphans.v[i].domid == domid) {
+			domains_remove(&engine->orphans, i);
+			return;
+		}
+	}
+}
+
+void engine_claim_orphan(struct engine *engine, struct service *service)
+{
+	for (size_t i = 0; i < engine->orphans.n; i++) {
+		struct engine_domain domain = engine->orphans.v[i];
+
+		if (memcmp(domain.uuid, service->spec->uuid, sizeof domain.uuid) != 0)
+			continue;
+		domains_remove(&engine->orphans, i);
+		service_found(service, domain.domid, domain.whole && domain.running);
+		return;
+	}
+}
+
+static void on_found(void *arg, const struct msg_found *m)
+{
+	struct engine *engine = arg;
+	struct engine_domain domain = { .domid = m->domid,
+					.whole = m->whole,
+					.running = m->running };
+
+	if (m->uuid.size != sizeof domain.uuid) {
+		log_error("toolstack: domain %u has a UUID of %u bytes", m->domid, m->uuid.size);
+		return;
+	}
+	memcpy(domain.uuid, m->uuid.data, sizeof domain.uuid);
+	snprintf(domain.service, sizeof domain.service, "%s", m->service);
+	domains_add(&engine->found, &domain);
+}
+
+static void found_one(struct engine *engine, const struct engine_domain *domain)
+{
+	struct service *service = registry_by_uuid(engine->registry, domain->uuid);
+
+	if (service && service->survey != engine->survey) {
+		service->survey = engine->survey;
+		service_found(service, domain->domid, domain->whole && domain->running);
+	} else if (service) {
+		log_error("domain %u has the UUID of service %s, as domain %u has", domain->domid,
+			  service->spec->name, service->domid);
+		domains_add(&engine->orphans, domain);
+	} else if (domain->service[0]) {
+		log_warning("domain %u was started for service %s, which does not exist%s",
+			    domain->domid, domain->service,
+			    domain->whole ? "" : "; half-built, it is destroyed");
+		domains_add(&engine->orphans, domain);
+		if (!domain->whole)
+			message_send_stop(engine->toolstack,
+					  &(struct msg_stop){ .id = REGISTRY_NO_ID,
+							      .domid = domain->domid,
+							      .mode = SPEC_STOP_DESTROY });
+	}
+}
+
+static void on_survey_end(void *arg, const struct msg_survey_end *m)
+{
+	struct engine *engine = arg;
+
+	engine->memory_free = m->memory_free;
+	engine->memory_total = m->memory_total;
+	free(engine->backend_version);
+	engine->backend_version = strdup(m->version);
+	if (!engine->backend_version)
+		abort();
+	engine->surveyed = true;
+	engine->survey++;
+	domains_clear(&engine->orphans);
+	/* Nothing is started before each service knows what there is of it. */
+	engine->pump_held = true;
+	for (int pass = 0; pass < 2; pass++) { /* of two with one UUID the one that runs */
+		for (size_t i = 0; i < engine->found.n; i++) {
+			const struct engine_domain *domain = &engine->found.v[i];
+
+			if ((domain->whole && domain->running) == (pass == 0))
+				found_one(engine, domain);
+		}
+	}
+	domains_clear(&engine->found);
+	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
+		struct service *service = registry_by_id(engine->registry, id);
+
+		if (service && service->survey != engine->survey)
+			service_absent(service);
+	}
+	engine->pump_held = false;
+	log_info("toolstack: %s %s, %llu of %llu MiB free", m->backend, m->version,
+		 (unsigned long long)(m->memory_free / 1024),
+		 (unsigned long long)(m->memory_total / 1024));
+	engine_pump(engine);
+}
+
+static void on_checked(void *arg, const struct msg_checked *m)
+{
+	admit_checked(arg, m);
+}
+
+/* The service that a start order was for, if that is its last one. */
+static struct service *started(struct engine *engine, uint32_t id, uint32_t boot)
+{
+	struct service *service = registry_by_id(engine->registry, id);
+
+	return service && service->boots && service->boot == boot ? service : NULL;
+}
+
+static void on_created(void *arg, const struct msg_created *m)
+{
+	struct service *service = started(arg, m->id, m->boot);
+
+	if (service && lifecycle_builds(service->state))
+		service_created(service, m->domid, m->began, m->at);
+	else
+		log_debug("domain %u was ordered by nobody who is still here", m->domid);
+}
+
+static void on_frame(void *arg, const struct msg_frame *m)
+{
+	struct service *service = started(arg, m->id, m->boot);
+
+	if (service && service->entry.has_domain)
+		service_frame(service, m->at);
+}
+
+static void on_start_failed(void *arg, const struct msg_start_failed *m)
+{
+	struct service *service = started(arg, m->id, m->boot);
+
+	if (service && lifecycle_builds(service->state))
+		service_start_failed(service, m->text);
+}
+
+static void on_died(void *arg, const struct msg_died *m)
+{
+	struct engine *engine = arg;
+	struct service *service = registry_by_domid(engine->registry, m->domid);
+
+	if (service)
+		service_died(service, m->reason);
+	else
+		orphan_gone(engine, m->domid);
+}
+
+/* The service whose stop order that answers. */
+static struct service *ordered(struct engine *engine, uint32_t id, uint32_t domid)
+{
+	struct service *service = registry_by_id(engine->registry, id);
+
+	return service && service->stop_ordered && service->domid == domid ? service : NULL;
+}
+
+static void on_stopped(void *arg, const struct msg_stopped *m)
+{
+	struct engine *engine = arg;
+	struct service *service = ordered(engine, m->id, m->domid);
+
+	if (service)
+		service_stopped(service, m->at);
+	else
+		orphan_gone(engine, m->domid);
+}
+
+static void on_stop_failed(void *arg, const struct msg_stop_failed *m)
+{
+	struct service *service = ordered(arg, m->id, m->domid);
+
+	if (service)
+		service_stop_failed(service, m->text);
+	else
+		log_warning("domain %u cannot be destroyed: %s", m->domid, m->text);
+}
+
+static void on_toolstack_closed(void *arg)
+{
+	struct engine *engine = arg;
+
+	log_warning("the connection to toolstack is lost");
+	link_free(TAKE(engine->toolstack));
+	engine->surveyed = false;
+	domains_clear(&engine->found);
+}
+
+static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, int fd)
+{
+	static const struct message_handlers handlers = {
+		.found = on_found,
+		.survey_end = on_survey_end,
+		.checked = on_checked,
+		.created = on_created,
+		.frame = on_frame,
+		.start_failed = on_start_failed,
+		.died = on_died,
+		.stopped = on_stopped,
+		.stop_failed = on_stop_failed,
+	};
+	struct engine *engine = arg;
+	struct error err;
+
+	if (fd >= 0)
+		close(fd);
+	if (message_dispatch(data, size, &handlers, engine, &err) < 0) {
+		log_error("toolstack: %s", err.text);
+		on_toolstack_closed(engine);
+	}
+}
+
+void engine_connect_toolstack(struct engine *engine, int fd)
+{
+	static const struct link_callbacks callbacks = { on_toolstack_message,
+							 on_toolstack_closed };
+
+	link_free(engine->toolstack);
+	engine->surveyed = false;
+	domains_clear(&engine->found);
+	engine->toolstack = link_new(engine->loop, fd, &callbacks, engine);
+	if (!engine->toolstack)
+		abort();
+	message_send_survey(engine->toolstack, &(struct msg_survey){ 0 });
+	admit_ask(engine);
+}
+
+/* The room. */
+
+static char *copy(const char *text)
+{
+	char *out = strdup(text ? text : "");
+
+	if (!out)
+		abort();
+	return out;
+}
+
+static int load(void *arg, uint32_t id, const char *name, const char *text, int64_t added,
+		struct error *err)
+{
+	struct engine *engine = arg;
+	cleanup_spec struct spec *spec = spec_from_text(text, engine->config.simulated, err);
+
+	/* sim's keys are refused without sim, but a service is not lost for a start without it. */
+	if (!spec && !engine->config.simulated)
+		spec = spec_from_text(text, true, NULL);
+	if (!spec)
+		return error_wrap(err, "service %s in the store", name);
+	if (id >= USAGE_SLOTS || registry_by_id(engine->registry, id) || !spec->has_uuid ||
+	    strcmp(spec->name, name) != 0)
+		return error_set(err, ERROR_SYSTEM, "service %s in the store is damaged", name);
+	if (registry_check(engine->registry, spec, NULL, err) < 0)
+		return error_wrap(err, "service %s in the store", name);
+	service_new(engine, id, TAKE(spec), copy(text), added);
+	return 0;
+}
+
+static void copy_config(struct engine *engine, const struct engine_config *config)
+{
+	engine->config = *config;
+	engine->config.store = copy(config->store);
+	engine->config.version = copy(config->version);
+	engine->config.backend = copy(config->backend);
+	engine->config.listen = copy(config->listen);
+	engine->config.services = NULL;
+	if (engine->config.boots == 0)
+		engine->config.boots = 1;
+	engine->declared = calloc(config->service_count + 1, sizeof *engine->declared);
+	if (!engine->declared)
+		abort();
+	engine->declared_count = config->service_count;
+	for (size_t i = 0; i < config->service_count; i++)
+		engine->declared[i] = copy(config->services[i]);
+}
+
+struct engine *engine_new(struct loop *loop, const struct engine_config *config, struct error *err)
+{
+	struct engine *engine = calloc(1, sizeof *engine);
+
+	if (!engine)
+		abort();
+	engine->loop = loop;
+	engine->started = loop_now(loop);
+	engine->registry = registry_new();
+	TAILQ_INIT(&engine->queue);
+	TAILQ_INIT(&engine->admissions);
+	TAILQ_INIT(&engine->removals);
+	/* Late messages about an earlier engine's orders are to fit none of this one's. */
+	if (getrandom(&engine->next_boot, sizeof engine->next_boot, 0) !=
+	    (ssize_t)sizeof engine->next_boot)
+		abort();
+	copy_config(engine, config);
+	engine->store = store_open(config->store, err);
+	if (!engine->store || store_each(engine->store, load, engine, err) < 0) {
+		if (config->control_fd >= 0)
+			close(config->control_fd);
+		engine_free(engine);
+		return NULL;
+	}
+	if (config->control_fd >= 0) {
+		engine->control = control_new(loop, config->control_fd, engine);
+		if (!engine->control)
+			abort();
+	}
+	admit_declared(engine);
+	return engine;
+}
+
+void engine_free(struct engine *engine)
+{
+	if (!engine)
+		return;
+	control_free(engine->control);
+	admit_end(engine);
+	verbs_end(engine);
+	link_free(engine->dns);
+	link_free(engine->toolstack);
+	while (registry_end(engine->registry))
+		service_free(registry_by_id(engine->registry, registry_end(engine->registry) - 1));
+	registry_free(engine->registry);
+	store_close(engine->store);
+	domains_clear(&engine->found);
+	domains_clear(&engine->orphans);
+	free(engine->backend_version);
+	free((void *)(uintptr_t)engine->config.store);
+	free((void *)(uintptr_t)engine->config.version);
+	free((void *)(uintptr_t)engine->config.backend);
+	free((void *)(uintptr_t)engine->config.listen);
+	free(engine);
+}

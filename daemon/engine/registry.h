@@ -1,0 +1,60 @@
+/*
+ * The services in memory: by id, name, address, UUID and domain. Each look-up and each change has
+ * a constant cost. A DNS name may be shared by several services; all the rest belongs to one.
+ *
+ * A service that is being removed keeps its id, name, addresses and UUID until its domain is gone.
+ */
+#ifndef JITSU_ENGINE_REGISTRY_H
+#define JITSU_ENGINE_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/index.h"
+
+struct error;
+struct registry;
+struct service;
+struct spec;
+
+#define REGISTRY_NO_ID UINT32_MAX
+
+/* What a service carries for the registry. */
+struct registry_entry {
+	struct index_entry name, uuid, domain;
+	struct index_entry *addresses; /* one for each of the specification's */
+	bool has_domain;
+};
+
+struct registry *registry_new(void);
+/* The services stay the caller's. */
+void registry_free(struct registry *registry);
+
+/* Would this specification be in the way of another service than `self` (NULL: of any)? 0, or -1
+ * with a conflict that names the other one, or busy if that one is just being removed. */
+int registry_check(const struct registry *registry, const struct spec *spec,
+		   const struct service *self, struct error *err);
+
+/* The lowest id that is free, REGISTRY_NO_ID if none is. */
+uint32_t registry_free_id(const struct registry *registry);
+
+/* service->id must be free and its specification checked. */
+void registry_put(struct registry *registry, struct service *service);
+void registry_remove(struct registry *registry, struct service *service);
+/* Exchanges the specification, which must have been checked; returns the old one. */
+struct spec *registry_replace_spec(struct registry *registry, struct service *service,
+				   struct spec *spec);
+
+struct service *registry_by_id(const struct registry *registry, uint32_t id);
+struct service *registry_by_name(const struct registry *registry, const char *name);
+struct service *registry_by_uuid(const struct registry *registry, const uint8_t uuid[16]);
+struct service *registry_by_domid(const struct registry *registry, uint32_t domid);
+
+/* Its domain, from here on; service->domid is set. An earlier one is forgotten. */
+void registry_set_domid(struct registry *registry, struct service *service, uint32_t domid);
+void registry_clear_domid(struct registry *registry, struct service *service);
+
+/* Every id is below this: for loops with registry_by_id, which may remove as they go. */
+uint32_t registry_end(const struct registry *registry);
+
+#endif
