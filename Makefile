@@ -41,7 +41,8 @@ CTL_SRC := $(wildcard jitsuctl/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 SCENARIO_SRC := $(wildcard tests/scenario/*.c)
 
-obj = $(patsubst %.c,$(O)/%.o,$(1))
+# Apart from what they make: jitsuctl is a folder and a program.
+obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ALL_SRC := $(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC) $(MAIN_SRC) $(CTL_SRC) $(UNIT_SRC) $(SCENARIO_SRC)
 LIB := $(O)/libjitsu.a
 UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
@@ -69,17 +70,19 @@ $(LIB): $(call obj,$(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC))
 	rm -f $@
 	$(AR) rcs $@ $^
 
-$(O)/%.o: %.c Makefile
+$(O)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(LIB)
+$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(LIB)
+	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
 
 $(O)/tests/scenario/scenario: $(call obj,$(SCENARIO_SRC)) $(LIB)
+	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
--include $(patsubst %.c,$(O)/%.d,$(ALL_SRC))
+-include $(patsubst %.c,$(O)/obj/%.d,$(ALL_SRC))
 -include tests/lab/lab.mk guest/guest.mk
 
 .PHONY: all help
