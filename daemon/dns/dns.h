@@ -3,9 +3,10 @@
  * the forwarder. It holds no privilege and says only `want(id)`, `retired(id)` and `answered(id)`.
  *
  * dns.c     the room itself: life cycle, link to the engine, messages
+ * answer.c  what each query gets: an answer, a wait, an upstream, a refusal
  * wire.c    packets to and from libknot; the only includer of it
  * table.c   canonical name -> services; services by id
- * listen.c  UDP and TCP sockets, framing, idle limits
+ * listen.c  where packets come in: udp.c in batches, tcp.c framing and idle limits
  * wait.c    queries that wait for a service, their limits
  * forward.c everything that is not ours, upstream and back
  */

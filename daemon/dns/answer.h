@@ -1,0 +1,47 @@
+/*
+ * What each query gets: an answer from the table, a place to wait, an upstream's answer, or a
+ * refusal. The room's inner state is here too, shared by dns.c and answer.c alone.
+ */
+#ifndef JITSU_DNS_ANSWER_H
+#define JITSU_DNS_ANSWER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dns/wait.h"
+#include "dns/wire.h"
+
+struct table_service;
+struct usage;
+
+struct dns {
+	struct loop *loop;
+	struct usage *usage;
+	struct listener *listener;
+	struct wire *wire;
+	struct wait *wait;
+	struct forward *forward; /* NULL: what is not ours is refused */
+	struct link *link;	 /* NULL: no engine */
+	struct table *table;
+	struct table *next;	 /* being received: takes the table's place at table_end */
+	bool serving;
+	bool in_step;		 /* the table is of the engine at the other end of the link */
+	uint32_t *retires;	 /* asked for while next was received; answered at its end */
+	size_t retire_count;
+	uint16_t failure_code;	 /* RFC 8914, of the `failed` being handled */
+	const char *failure_text;
+	uint8_t addresses[WIRE_ADDRESSES_MAX * 16];
+	uint8_t out[WIRE_PACKET_MAX];
+};
+
+/* listen_fn, and the callbacks of wait.h and forward.h; arg is the room. */
+void answer_query(void *arg, const struct client *client, uint8_t *packet, size_t size,
+		  uint64_t now);
+void answer_waited(void *arg, const struct wait_query *waited, enum wait_end end);
+void answer_forwarded(void *arg, const struct client *client, const struct wire_query *query,
+		      const uint8_t *response, size_t size);
+
+/* Sends `want` unless one is out, or there is nobody to send it to; then table_end does. */
+void dns_want(struct dns *dns, struct table_service *service);
+
+#endif

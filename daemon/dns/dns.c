@@ -1,0 +1,332 @@
+/*
+ * When queries wait and what the engine is told. Both directions of the link keep their order,
+ * but the two cross: each side hears of the other's past. For each service this room knows
+ *
+ *   ready   answer at once, from the table
+ *   wanted  a `want` has been sent that no later word of the engine has settled
+ *
+ * The rule: a waiting query gets its answer by `ready` or `failed`, or at its limit, whatever the
+ * engine does; and while somebody waits, the service is wanted. So:
+ *
+ *   query, ready          is answered
+ *   query, not ready      waits; `want`, unless wanted already
+ *   limit passes          is answered, `answered{late=1}`; still wanted: the boot goes on, and the
+ *                         next query waits for it without another `want`
+ *   ready                 all are answered, then `answered{late=0}`; not wanted
+ *   failed                all get SERVFAIL; not ready, not wanted
+ *   asleep                not ready, not wanted; if somebody waits, `want`
+ *   retire                as asleep, with `retired` before that `want`
+ *   service               replaces what was known of that id: who waits is looked up anew, by
+ *                         name, and so is answered, refused, forwarded, or waits and is wanted
+ *   forget                as service, with nothing in its place
+ *   table_end             as service, for everybody: the new table has taken the old one's place
+ *
+ * and the races, each with what makes it harmless:
+ *
+ *   want crosses ready    the ready answers the asker; the engine, already ready, may ignore the
+ *                         want, or say ready again
+ *   want crosses asleep   (or retire) this room cannot tell whether the engine had read the want
+ *   or retire             before it spoke, so it wants again; the engine folds the two
+ *   want crosses failed   the asker has had SERVFAIL; the want starts a boot that nobody waits for,
+ *                         which ends as any service does that nobody asks for
+ *   query crosses retire  a query read before the retire was answered, and is in `usage` before
+ *                         the `retired` is sent; one read after it waits, and its want follows the
+ *                         `retired`. So the engine that has read `retired` knows every query that
+ *                         was answered, and gets a want for every one that was not
+ *   want crosses forget   the engine may find the id unused, or used anew: a boot too many at worst
+ *   engine gone           who waits still waits, up to the limit; what is ready is answered. Wants
+ *                         are held back from the loss of the engine until the next table_end, for
+ *                         another engine's ids need not mean the same; then each is sent again
+ *   retire amid a table   `retired` is sent with table_end, when the old table no longer answers
+ */
+#include "dns/dns.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/link.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "dns/answer.h"
+#include "dns/forward.h"
+#include "dns/listen.h"
+#include "dns/table.h"
+#include "proto/message.h"
+
+static void on_late(void *arg, struct wait_queue *queue, unsigned waiters);
+
+struct dns *dns_new(struct loop *loop, const struct dns_config *config)
+{
+	static const struct wait_callbacks callbacks = { .done = answer_waited, .late = on_late };
+	struct dns *dns = calloc(1, sizeof *dns);
+
+	if (!dns)
+		return NULL;
+	dns->loop = loop;
+	dns->usage = config->usage;
+	dns->listener = listen_new(loop, config->udp_fds, config->udp_count, config->tcp_fds,
+				   config->tcp_count, answer_query, dns);
+	dns->wire = wire_new();
+	dns->wait = wait_new(loop, &callbacks, dns);
+	dns->table = table_new();
+	if (config->forwarder_count)
+		dns->forward = forward_new(loop, config->forwarders, config->forwarder_count,
+					   answer_forwarded, dns);
+	if (dns->listener && dns->wire && dns->wait && dns->table &&
+	    (dns->forward || !config->forwarder_count))
+		return dns;
+	dns_free(dns);
+	return NULL;
+}
+
+void dns_free(struct dns *dns)
+{
+	if (!dns)
+		return;
+	link_free(dns->link);
+	forward_free(dns->forward);
+	wait_free(dns->wait);
+	table_free(dns->next);
+	table_free(dns->table);
+	listen_free(dns->listener);
+	wire_free(dns->wire);
+	free(dns->retires);
+	free(dns);
+}
+
+void dns_want(struct dns *dns, struct table_service *service)
+{
+	if (service->wanted || !dns->in_step)
+		return;
+	service->wanted = true;
+	message_send_want(dns->link,
+			  &(struct msg_want){ .id = service->id, .at = loop_now(dns->loop) });
+}
+
+static void send_answered(struct dns *dns, const struct table_service *service, unsigned waiters,
+			  bool late)
+{
+	if (!dns->in_step || !waiters)
+		return;
+	message_send_answered(dns->link, &(struct msg_answered){ .id = service->id,
+								 .at = loop_now(dns->loop),
+								 .waiters = waiters,
+								 .late = late });
+}
+
+static void on_late(void *arg, struct wait_queue *queue, unsigned waiters)
+{
+	const struct table_service *service =
+		(const struct table_service *)((const char *)queue -
+					       offsetof(struct table_service, waiters));
+
+	send_answered(arg, service, waiters, true);
+}
+
+/* What the engine's messages are about: while it sends a table, that one. In it nobody waits. */
+static struct table *current(struct dns *dns)
+{
+	return dns->next ? dns->next : dns->table;
+}
+
+static void drop_next(struct dns *dns)
+{
+	table_free(dns->next);
+	dns->next = NULL;
+	dns->retire_count = 0;
+}
+
+static void on_table_begin(void *arg, const struct msg_table_begin *m)
+{
+	struct dns *dns = arg;
+
+	(void)m;
+	drop_next(dns);
+	dns->in_step = false;
+	dns->next = table_new();
+	if (!dns->next)
+		abort();
+}
+
+static void on_service(void *arg, const struct msg_service *m)
+{
+	struct dns *dns = arg;
+	struct table_service *service, *old;
+	struct error err;
+
+	if (table_put(current(dns), m, &service, &old, &err) < 0) {
+		log_error("engine: %s", err.text);
+		return;
+	}
+	if (!old)
+		return;
+	wait_again(dns->wait, &old->waiters);
+	table_drop(old);
+}
+
+static void send_retired(struct dns *dns, uint32_t id)
+{
+	message_send_retired(dns->link, &(struct msg_retired){ .id = id });
+}
+
+static void on_table_end(void *arg, const struct msg_table_end *m)
+{
+	struct dns *dns = arg;
+	struct table *old = dns->table;
+
+	(void)m;
+	if (!dns->next) {
+		log_error("engine: table_end without table_begin");
+		return;
+	}
+	dns->table = dns->next;
+	dns->next = NULL;
+	dns->in_step = true;
+	for (size_t i = 0; i < dns->retire_count; i++)
+		send_retired(dns, dns->retires[i]);
+	dns->retire_count = 0;
+	wait_again(dns->wait, NULL);
+	table_free(old);
+	log_info("%zu services", table_count(dns->table));
+	if (dns->serving)
+		return;
+	dns->serving = true;
+	listen_start(dns->listener);
+}
+
+static void on_forget(void *arg, const struct msg_forget *m)
+{
+	struct dns *dns = arg;
+	struct table_service *service = table_take(current(dns), m->id);
+
+	if (!service)
+		return;
+	wait_again(dns->wait, &service->waiters);
+	table_drop(service);
+}
+
+static struct table_service *find(struct dns *dns, uint32_t id, const char *message)
+{
+	struct table_service *service = table_get(current(dns), id);
+
+	if (!service)
+		log_warning("engine: %s for service %u, which is not known", message, id);
+	return service;
+}
+
+static void on_ready(void *arg, const struct msg_ready *m)
+{
+	struct dns *dns = arg;
+	struct table_service *service = find(dns, m->id, "ready");
+
+	if (!service)
+		return;
+	service->ready = true;
+	service->wanted = false;
+	send_answered(dns, service, wait_release(dns->wait, &service->waiters, WAIT_READY), false);
+}
+
+static void on_failed(void *arg, const struct msg_failed *m)
+{
+	struct dns *dns = arg;
+	struct table_service *service = find(dns, m->id, "failed");
+
+	if (!service)
+		return;
+	service->ready = service->wanted = false;
+	dns->failure_code = m->info_code;
+	dns->failure_text = m->text;
+	wait_release(dns->wait, &service->waiters, WAIT_FAILED);
+	dns->failure_text = NULL;
+}
+
+static void put_to_sleep(struct dns *dns, struct table_service *service)
+{
+	service->ready = service->wanted = false;
+	if (!wait_queue_empty(&service->waiters))
+		dns_want(dns, service);
+}
+
+static void on_asleep(void *arg, const struct msg_asleep *m)
+{
+	struct dns *dns = arg;
+	struct table_service *service = find(dns, m->id, "asleep");
+
+	if (service)
+		put_to_sleep(dns, service);
+}
+
+static void defer_retired(struct dns *dns, uint32_t id)
+{
+	uint32_t *retires = reallocarray(dns->retires, dns->retire_count + 1, sizeof *retires);
+
+	if (!retires)
+		abort();
+	dns->retires = retires;
+	retires[dns->retire_count++] = id;
+}
+
+static void on_retire(void *arg, const struct msg_retire *m)
+{
+	struct dns *dns = arg;
+	struct table_service *service = find(dns, m->id, "retire");
+
+	if (service)
+		service->ready = false;
+	if (dns->next)
+		defer_retired(dns, m->id);
+	else
+		send_retired(dns, m->id);
+	if (service)
+		put_to_sleep(dns, service);
+}
+
+static void hang_up(struct dns *dns)
+{
+	link_free(dns->link);
+	dns->link = NULL;
+	dns->in_step = false;
+	drop_next(dns);
+}
+
+static void on_message(void *arg, const uint8_t *data, size_t size, int fd)
+{
+	static const struct message_handlers handlers = {
+		.table_begin = on_table_begin,
+		.service = on_service,
+		.table_end = on_table_end,
+		.forget = on_forget,
+		.ready = on_ready,
+		.retire = on_retire,
+		.asleep = on_asleep,
+		.failed = on_failed,
+	};
+	struct dns *dns = arg;
+	struct error err;
+
+	if (fd >= 0)
+		close(fd);
+	if (message_dispatch(data, size, &handlers, dns, &err) < 0) {
+		log_error("engine: %s", err.text);
+		hang_up(dns);
+	}
+}
+
+static void on_closed(void *arg)
+{
+	log_warning("the engine is gone; answering from what is known");
+	hang_up(arg);
+}
+
+void dns_connect_engine(struct dns *dns, int fd)
+{
+	static const struct link_callbacks callbacks = { .message = on_message,
+							 .closed = on_closed };
+
+	hang_up(dns);
+	dns->link = link_new(dns->loop, fd, &callbacks, dns);
+	if (!dns->link)
+		log_error("no memory for the link to the engine");
+}

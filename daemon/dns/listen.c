@@ -1,0 +1,85 @@
+#include "dns/listen.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dns/hash.h"
+#include "dns/tcp.h"
+#include "dns/udp.h"
+
+struct listener {
+	struct udp *udp;
+	struct tcp *tcp;
+};
+
+bool client_is_stream(const struct client *client)
+{
+	return client->stream;
+}
+
+bool client_equal(const struct client *a, const struct client *b)
+{
+	if (a->stream != b->stream)
+		return false;
+	if (a->stream)
+		return a->connection == b->connection && a->generation == b->generation;
+	return a->socket == b->socket && a->peer_size == b->peer_size &&
+	       memcmp(&a->peer, &b->peer, a->peer_size) == 0;
+}
+
+uint64_t client_hash(const struct client *client)
+{
+	return hash_bytes(client->socket, &client->peer, client->peer_size);
+}
+
+struct listener *listen_new(struct loop *loop, const int *udp_fds, size_t udp_count,
+			    const int *tcp_fds, size_t tcp_count, listen_fn *fn, void *arg)
+{
+	struct listener *listener = calloc(1, sizeof *listener);
+
+	/* Both take their sockets, come what may. */
+	if (listener) {
+		listener->udp = udp_new(loop, udp_fds, udp_count, fn, arg);
+		listener->tcp = tcp_new(loop, tcp_fds, tcp_count, fn, arg);
+		if (listener->udp && listener->tcp)
+			return listener;
+		listen_free(listener);
+		return NULL;
+	}
+	for (size_t i = 0; i < udp_count; i++)
+		close(udp_fds[i]);
+	for (size_t i = 0; i < tcp_count; i++)
+		close(tcp_fds[i]);
+	return NULL;
+}
+
+void listen_start(struct listener *listener)
+{
+	udp_start(listener->udp);
+	tcp_start(listener->tcp);
+}
+
+void listen_free(struct listener *listener)
+{
+	if (!listener)
+		return;
+	udp_free(listener->udp);
+	tcp_free(listener->tcp);
+	free(listener);
+}
+
+void listen_reply(struct listener *listener, const struct client *client, const uint8_t *packet,
+		  size_t size)
+{
+	if (client->stream)
+		tcp_reply(listener->tcp, client, packet, size);
+	else
+		udp_reply(listener->udp, client, packet, size);
+}
+
+void listen_skip(struct listener *listener, const struct client *client)
+{
+	if (client->stream)
+		tcp_reply(listener->tcp, client, NULL, 0);
+}

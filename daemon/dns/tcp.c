@@ -1,0 +1,423 @@
+#include "dns/tcp.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "dns/dns.h"
+
+#define PREFIX 2 /* bytes of length before each message */
+#define IN_ROOM 2048
+#define OUT_ROOM 2048
+#define ACCEPTS_PER_TURN 16
+#define ACCEPT_PAUSE USEC_PER_SEC /* when there are no descriptors left */
+
+struct connection {
+	TAILQ_ENTRY(connection) entry; /* the longest idle first */
+	struct tcp *tcp;
+	int fd;
+	struct watch *watch;
+	uint32_t slot, generation;
+	uint64_t active;
+	unsigned outstanding; /* queries not answered yet */
+	unsigned events;
+	bool finished;	/* the client will send no more, it may still read */
+	bool broken;
+	bool handling;	/* on the stack: not to be freed, to be flushed at the end */
+	uint8_t *in, *out;
+	size_t in_size, in_room;
+	size_t out_start, out_size, out_room; /* out_size from out_start on are queued */
+};
+
+struct door {
+	struct tcp *tcp;
+	int fd;
+	struct watch *watch;
+};
+
+struct tcp {
+	struct loop *loop;
+	listen_fn *fn;
+	void *arg;
+	struct door doors[DNS_ENDPOINTS_MAX];
+	size_t count;
+	bool started;
+	struct timer *idle, *pause;
+	uint32_t generation;
+	unsigned open;
+	TAILQ_HEAD(, connection) connections;
+	struct connection *slots[TCP_CONNECTIONS_MAX];
+};
+
+static void on_accept(void *arg, unsigned events);
+static void on_idle(void *arg);
+static void on_pause_end(void *arg);
+
+struct tcp *tcp_new(struct loop *loop, const int *fds, size_t count, listen_fn *fn, void *arg)
+{
+	struct tcp *tcp = calloc(1, sizeof *tcp);
+
+	if (!tcp) {
+		for (size_t i = 0; i < count; i++)
+			close(fds[i]);
+		return NULL;
+	}
+	tcp->loop = loop;
+	tcp->fn = fn;
+	tcp->arg = arg;
+	tcp->count = count;
+	TAILQ_INIT(&tcp->connections);
+	for (size_t i = 0; i < count; i++)
+		tcp->doors[i] = (struct door){ .tcp = tcp, .fd = fds[i] };
+	tcp->idle = timer_new(loop, on_idle, tcp);
+	tcp->pause = timer_new(loop, on_pause_end, tcp);
+	if (!tcp->idle || !tcp->pause)
+		goto fail;
+	for (size_t i = 0; i < count; i++) {
+		tcp->doors[i].watch = watch_new(loop, fds[i], 0, on_accept, &tcp->doors[i]);
+		if (!tcp->doors[i].watch)
+			goto fail;
+	}
+	return tcp;
+fail:
+	tcp_free(tcp);
+	return NULL;
+}
+
+static void accept_events(struct tcp *tcp, unsigned events)
+{
+	for (size_t i = 0; i < tcp->count; i++)
+		watch_set(tcp->doors[i].watch, events);
+}
+
+void tcp_start(struct tcp *tcp)
+{
+	tcp->started = true;
+	accept_events(tcp, WATCH_READ);
+}
+
+static void on_pause_end(void *arg)
+{
+	tcp_start(arg);
+}
+
+static void release(struct connection *c)
+{
+	struct tcp *tcp = c->tcp;
+
+	TAILQ_REMOVE(&tcp->connections, c, entry);
+	tcp->slots[c->slot] = NULL;
+	tcp->open--;
+	watch_free(c->watch);
+	close(c->fd);
+	free(c->in);
+	free(c->out);
+	free(c);
+}
+
+void tcp_free(struct tcp *tcp)
+{
+	struct connection *c;
+
+	if (!tcp)
+		return;
+	while ((c = TAILQ_FIRST(&tcp->connections)))
+		release(c);
+	for (size_t i = 0; i < tcp->count; i++) {
+		watch_free(tcp->doors[i].watch);
+		close(tcp->doors[i].fd);
+	}
+	timer_free(tcp->idle);
+	timer_free(tcp->pause);
+	free(tcp);
+}
+
+static void arm_idle(struct tcp *tcp)
+{
+	struct connection *first = TAILQ_FIRST(&tcp->connections);
+
+	if (!first)
+		timer_cancel(tcp->idle);
+	else if (!timer_armed(tcp->idle))
+		timer_set_at(tcp->idle, first->active + TCP_IDLE_USEC);
+}
+
+/* Something whole was read or written. */
+static void touch(struct connection *c)
+{
+	c->active = loop_now(c->tcp->loop);
+	TAILQ_REMOVE(&c->tcp->connections, c, entry);
+	TAILQ_INSERT_TAIL(&c->tcp->connections, c, entry);
+}
+
+/* Who waits for an answer of ours is not idle; who does not read it is. */
+static bool is_idle(const struct connection *c)
+{
+	return c->outstanding == 0 || c->out_size;
+}
+
+static void on_idle(void *arg)
+{
+	struct tcp *tcp = arg;
+	uint64_t now = loop_now(tcp->loop);
+	struct connection *c;
+
+	while ((c = TAILQ_FIRST(&tcp->connections)) && c->active + TCP_IDLE_USEC <= now) {
+		if (is_idle(c))
+			release(c);
+		else
+			touch(c);
+	}
+	arm_idle(tcp);
+}
+
+static void write_out(struct connection *c)
+{
+	while (c->out_size && !c->broken) {
+		ssize_t r = send(c->fd, c->out + c->out_start, c->out_size,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0) {
+			c->broken = errno != EAGAIN;
+			return;
+		}
+		c->out_start += (size_t)r;
+		c->out_size -= (size_t)r;
+		touch(c);
+	}
+	if (!c->out_size)
+		c->out_start = 0;
+}
+
+static bool may_read(const struct connection *c)
+{
+	return c->outstanding < TCP_OUTSTANDING_MAX && c->out_size < TCP_QUEUED_HIGH;
+}
+
+static size_t message_size(const struct connection *c, size_t at)
+{
+	return (size_t)(c->in[at] << 8 | c->in[at + 1]);
+}
+
+static bool has_message(const struct connection *c)
+{
+	return c->in_size >= PREFIX && c->in_size - PREFIX >= message_size(c, 0);
+}
+
+static void set_events(struct connection *c)
+{
+	unsigned events = c->out_size ? WATCH_WRITE : 0;
+
+	if (may_read(c)) {
+		if (!c->finished)
+			events |= WATCH_READ;
+		/* What was left in the buffer brings no event of its own: a socket that may be
+		 * written to does. */
+		if (has_message(c))
+			events |= WATCH_WRITE;
+	}
+	if (events != c->events)
+		watch_set(c->watch, events);
+	c->events = events;
+}
+
+/* After anything that changed it: sends, and frees it if its time has come. */
+static void settle(struct connection *c)
+{
+	write_out(c);
+	if (c->broken || (c->finished && !c->outstanding && !c->out_size && !has_message(c)))
+		release(c);
+	else
+		set_events(c);
+}
+
+static void take_messages(struct connection *c)
+{
+	struct tcp *tcp = c->tcp;
+	size_t at = 0;
+
+	while (!c->broken && may_read(c) && c->in_size - at >= PREFIX) {
+		size_t size = message_size(c, at);
+		struct client client = { .stream = true,
+					 .connection = c->slot,
+					 .generation = c->generation };
+
+		if (c->in_size - at - PREFIX < size)
+			break;
+		c->outstanding++;
+		touch(c);
+		tcp->fn(tcp->arg, &client, c->in + at + PREFIX, size, c->active);
+		at += PREFIX + size;
+	}
+	c->in_size -= at;
+	memmove(c->in, c->in + at, c->in_size);
+}
+
+static void read_in(struct connection *c)
+{
+	size_t room = c->in_size >= PREFIX ? PREFIX + message_size(c, 0) : 0;
+	ssize_t r;
+
+	if (room < IN_ROOM)
+		room = IN_ROOM;
+	if (room > c->in_room) {
+		uint8_t *in = realloc(c->in, room);
+
+		if (!in) {
+			c->broken = true;
+			return;
+		}
+		c->in = in;
+		c->in_room = room;
+	}
+	if (c->in_size == c->in_room)
+		return;
+	do
+		r = recv(c->fd, c->in + c->in_size, c->in_room - c->in_size, MSG_DONTWAIT);
+	while (r < 0 && errno == EINTR);
+	if (r > 0)
+		c->in_size += (size_t)r;
+	else if (r == 0)
+		c->finished = true;
+	else if (errno != EAGAIN)
+		c->broken = true;
+}
+
+static void on_connection(void *arg, unsigned events)
+{
+	struct connection *c = arg;
+	struct tcp *tcp = c->tcp;
+
+	c->handling = true;
+	if ((events & WATCH_READ) && may_read(c) && !c->finished)
+		read_in(c);
+	take_messages(c);
+	c->handling = false;
+	settle(c);
+	arm_idle(tcp);
+}
+
+static void queue_out(struct connection *c, const uint8_t *packet, size_t size)
+{
+	size_t end = c->out_start + c->out_size, need = PREFIX + size;
+
+	if (c->out_size + need > TCP_QUEUED_MAX) {
+		c->broken = true;
+		return;
+	}
+	if (c->out_room - end < need && c->out_start) {
+		memmove(c->out, c->out + c->out_start, c->out_size);
+		c->out_start = 0;
+		end = c->out_size;
+	}
+	if (c->out_room - end < need) {
+		size_t room = c->out_room ? c->out_room : OUT_ROOM;
+		uint8_t *out;
+
+		while (room - end < need)
+			room *= 2;
+		out = realloc(c->out, room);
+		if (!out) {
+			c->broken = true;
+			return;
+		}
+		c->out = out;
+		c->out_room = room;
+	}
+	c->out[end] = (uint8_t)(size >> 8);
+	c->out[end + 1] = (uint8_t)size;
+	memcpy(c->out + end + PREFIX, packet, size);
+	c->out_size += need;
+}
+
+void tcp_reply(struct tcp *tcp, const struct client *client, const uint8_t *packet, size_t size)
+{
+	struct connection *c = tcp->slots[client->connection];
+
+	if (!c || c->generation != client->generation)
+		return;
+	c->outstanding--;
+	if (size)
+		queue_out(c, packet, size);
+	if (!c->handling)
+		settle(c);
+}
+
+/* Room for one more: the longest idle has to go. */
+static bool make_room(struct tcp *tcp)
+{
+	struct connection *c;
+
+	TAILQ_FOREACH(c, &tcp->connections, entry) {
+		if (is_idle(c)) {
+			release(c);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void add_connection(struct tcp *tcp, int fd)
+{
+	struct connection *c;
+	uint32_t slot = 0;
+	int on = 1;
+
+	if (tcp->open == TCP_CONNECTIONS_MAX && !make_room(tcp)) {
+		close(fd);
+		return;
+	}
+	c = calloc(1, sizeof *c);
+	if (!c) {
+		close(fd);
+		return;
+	}
+	while (tcp->slots[slot])
+		slot++;
+	c->tcp = tcp;
+	c->fd = fd;
+	c->slot = slot;
+	c->generation = ++tcp->generation;
+	c->active = loop_now(tcp->loop);
+	c->events = WATCH_READ;
+	c->watch = watch_new(tcp->loop, fd, WATCH_READ, on_connection, c);
+	if (!c->watch) {
+		free(c);
+		close(fd);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	tcp->slots[slot] = c;
+	tcp->open++;
+	TAILQ_INSERT_TAIL(&tcp->connections, c, entry);
+}
+
+static void on_accept(void *arg, unsigned events)
+{
+	struct door *door = arg;
+	struct tcp *tcp = door->tcp;
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			add_connection(tcp, fd);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			log_warning("TCP: %s", strerror(errno));
+			accept_events(tcp, 0);
+			timer_set(tcp->pause, ACCEPT_PAUSE);
+		}
+		break;
+	}
+	arm_idle(tcp);
+}

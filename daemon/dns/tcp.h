@@ -1,0 +1,21 @@
+/* The TCP side of listen.h: DNS over TCP, RFC 7766. */
+#ifndef JITSU_DNS_TCP_H
+#define JITSU_DNS_TCP_H
+
+#include "dns/listen.h"
+
+#define TCP_CONNECTIONS_MAX 512
+#define TCP_IDLE_USEC (10 * USEC_PER_SEC)
+#define TCP_OUTSTANDING_MAX 256		  /* then a connection is not read until answers went out */
+#define TCP_QUEUED_HIGH (64u * 1024)	  /* … until its client has read some */
+#define TCP_QUEUED_MAX (256u * 1024)	  /* then it is closed */
+
+struct tcp;
+
+struct tcp *tcp_new(struct loop *loop, const int *fds, size_t count, listen_fn *fn, void *arg);
+void tcp_start(struct tcp *tcp);
+void tcp_free(struct tcp *tcp);
+/* size 0: there is no answer. */
+void tcp_reply(struct tcp *tcp, const struct client *client, const uint8_t *packet, size_t size);
+
+#endif

@@ -1,0 +1,15 @@
+/* The UDP side of listen.h. */
+#ifndef JITSU_DNS_UDP_H
+#define JITSU_DNS_UDP_H
+
+#include "dns/listen.h"
+
+struct udp;
+
+struct udp *udp_new(struct loop *loop, const int *fds, size_t count, listen_fn *fn, void *arg);
+void udp_start(struct udp *udp);
+void udp_free(struct udp *udp);
+/* An answer given while packets are handed out leaves with the others of its batch. */
+void udp_reply(struct udp *udp, const struct client *client, const uint8_t *packet, size_t size);
+
+#endif

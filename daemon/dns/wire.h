@@ -1,0 +1,91 @@
+/*
+ * DNS packets, by way of libknot: what a query asks, what an answer looks like. No state but
+ * working memory; nothing here calls back or blocks. Sizes are bytes, TTLs seconds.
+ */
+#ifndef JITSU_DNS_WIRE_H
+#define JITSU_DNS_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_NAME_MAX 255
+#define WIRE_HEADER_SIZE 12
+#define WIRE_UDP_MIN 512   /* what every client takes (RFC 1035, 4.2.1) */
+#define WIRE_UDP_MAX 1232  /* what we take and send with EDNS: never fragmented */
+#define WIRE_PACKET_MAX 65535
+/* At most so many addresses in one answer: they fit a message of either family. */
+#define WIRE_ADDRESSES_MAX 2048
+
+/* The codes used outside wire.c (IANA's numbers). */
+enum { WIRE_A = 1, WIRE_AAAA = 28, WIRE_IXFR = 251, WIRE_AXFR = 252 };
+enum { WIRE_IN = 1 };
+enum { WIRE_NOERROR = 0, WIRE_FORMERR = 1, WIRE_SERVFAIL = 2, WIRE_NOTIMP = 4, WIRE_REFUSED = 5,
+       WIRE_BADVERS = 16 };
+/* Extended errors, RFC 8914 section 5.2. */
+enum { WIRE_EDE_NONE = -1, WIRE_EDE_OTHER = 0, WIRE_EDE_NOT_READY = 14, WIRE_EDE_PROHIBITED = 18,
+       WIRE_EDE_NOT_AUTHORITATIVE = 20, WIRE_EDE_NO_REACHABLE_AUTHORITY = 22 };
+
+enum wire_verdict {
+	WIRE_DROP,  /* no header, or a response: say nothing */
+	WIRE_ERROR, /* answer with query.rcode */
+	WIRE_QUERY, /* one question, well formed */
+};
+
+struct wire_query {
+	uint8_t *packet; /* as it came; the caller's, and not written to */
+	size_t size;
+	uint16_t head;	 /* bytes of header and question; the header's alone if that is unreadable */
+	uint16_t id, type, class, rcode;
+	uint16_t limit;	 /* longest answer its sender takes */
+	bool rd, edns, dnssec_ok;
+	uint16_t name_size;
+	uint8_t name[WIRE_NAME_MAX]; /* lower case, wire format */
+};
+
+struct wire_reply {
+	uint16_t rcode;
+	bool authoritative, recursion, truncated;
+	/* Answer section: address_count addresses of 4 (query's type A) or 16 bytes (AAAA). */
+	const uint8_t *addresses;
+	unsigned address_count, rotate;
+	/* Authority section: an SOA of this zone, wire format; NULL: none. Its names are suffixes of
+	 * the query's name, or the query's name is no matter. */
+	const uint8_t *zone;
+	uint32_t ttl;
+	/* Extended error, sent if the query had EDNS; a text over 128 bytes is cut. */
+	int ede;
+	const char *ede_text;
+};
+
+struct wire;
+
+/* NULL if out of memory. */
+struct wire *wire_new(void);
+void wire_free(struct wire *wire);
+
+/* Reads a packet; *query is filled as far as the verdict says. stream: it came over TCP. */
+enum wire_verdict wire_parse(struct wire *wire, uint8_t *packet, size_t size, bool stream,
+			     struct wire_query *query);
+
+/* Builds the answer to query into out, which has room for query->limit bytes; with TC and without
+ * records if they do not fit. The size; never 0. */
+size_t wire_build(struct wire *wire, const struct wire_query *query,
+		  const struct wire_reply *reply, uint8_t *out);
+
+/* True if packet is the response to query, sent upstream with that id (RFC 5452, section 9.1). */
+bool wire_answers(const struct wire_query *query, uint16_t id, const uint8_t *packet, size_t size);
+bool wire_truncated(const uint8_t *packet);
+
+/* Makes an upstream's response, which wire_answers accepted, the one to query: its ID, the case of
+ * its question, TC instead of records if it is too long. Result as wire_build. */
+size_t wire_relay(struct wire *wire, const struct wire_query *query, const uint8_t *response,
+		  size_t size, uint8_t *out);
+
+/* The size of the name in wire format at data, its root label included; 0 if it is none, is
+ * compressed or is not whole. */
+size_t wire_name_size(const uint8_t *data, size_t size);
+/* Lower case; out may be name. */
+void wire_name_fold(uint8_t *out, const uint8_t *name, size_t size);
+
+#endif
