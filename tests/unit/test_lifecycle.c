@@ -1,0 +1,269 @@
+/* engine/lifecycle: every pair of state and event, and what must hold over all of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/lifecycle.h"
+
+#define EACH(state, event)                                                                   \
+	for (enum lifecycle_state state = 0; state < LIFECYCLE_STATES; state++)              \
+		for (enum lifecycle_event event = 0; event < LIFECYCLE_EVENTS; event++)
+
+#define S(id) LIFECYCLE_##id
+#define E(id) LIFECYCLE_EVENT_##id
+#define DOES(step, id) (((step).actions >> LIFECYCLE_DO_##id) & 1)
+
+static void fail_pair(enum lifecycle_state state, enum lifecycle_event event, const char *what)
+{
+	fail_msg("%s x %s: %s", lifecycle_state_name(state), lifecycle_event_name(event), what);
+}
+
+static void test_every_pair(void **state)
+{
+	unsigned counts[4] = { 0 };
+
+	(void)state;
+	EACH(from, event)
+	{
+		struct lifecycle_step step = lifecycle_step(from, event);
+
+		counts[step.verdict]++;
+		if (step.verdict == LIFECYCLE_UNDEFINED)
+			fail_pair(from, event, "not in the table");
+		if (step.verdict != LIFECYCLE_GO && (step.next != from || step.actions))
+			fail_pair(from, event, "changes something and is no transition");
+		if (step.verdict == LIFECYCLE_GO && step.next == from && !step.actions)
+			fail_pair(from, event, "a transition that does nothing");
+	}
+	print_message("%d states x %d events: %u transitions, %u ignored, %u impossible, "
+		      "%u undefined\n",
+		      LIFECYCLE_STATES, LIFECYCLE_EVENTS, counts[LIFECYCLE_GO],
+		      counts[LIFECYCLE_IGNORE], counts[LIFECYCLE_NEVER],
+		      counts[LIFECYCLE_UNDEFINED]);
+}
+
+/* A transition into a state brings what makes the state end. */
+static void test_no_dead_end(void **state)
+{
+	(void)state;
+	EACH(from, event)
+	{
+		struct lifecycle_step step = lifecycle_step(from, event);
+		bool bad = false;
+
+		if (step.verdict != LIFECYCLE_GO)
+			continue;
+		switch (step.next) {
+		case S(QUEUED):
+			bad = !DOES(step, QUEUE);
+			break;
+		case S(BUILDING):
+			bad = !DOES(step, START);
+			break;
+		case S(BOOTING):
+			bad = !DOES(step, WAIT_FRAME);
+			break;
+		case S(SETTLING):
+			bad = !DOES(step, WAIT_DELAY);
+			break;
+		case S(READY):
+			bad = !DOES(step, WAIT_IDLE) || !DOES(step, TELL_READY);
+			break;
+		case S(RETIRING):
+			bad = !DOES(step, TELL_RETIRE);
+			break;
+		case S(STOPPING):
+		case S(RESTARTING):
+		case S(REMOVING):
+			bad = !DOES(step, STOP) && !DOES(step, WAIT_STOP) && from != step.next;
+			break;
+		case S(DOOMED):
+			bad = from != S(BUILDING);
+			break;
+		default:
+			break;
+		}
+		if (bad)
+			fail_pair(from, event, "nothing makes the next state end");
+		if (from == S(QUEUED) && step.next != S(QUEUED) && event != E(PLACE) &&
+		    !DOES(step, UNQUEUE))
+			fail_pair(from, event, "leaves the queue's entry behind");
+	}
+}
+
+/* Invariant 2: a start is ordered for a queued service alone, and a place is given once. */
+static void test_started_once(void **state)
+{
+	(void)state;
+	EACH(from, event)
+	{
+		struct lifecycle_step step = lifecycle_step(from, event);
+
+		if (DOES(step, START) && (from != S(QUEUED) || event != E(PLACE)))
+			fail_pair(from, event, "starts it");
+		if (DOES(step, QUEUE) && from == S(QUEUED))
+			fail_pair(from, event, "queues it twice");
+		if (DOES(step, START) && DOES(step, STOP))
+			fail_pair(from, event, "starts and stops it");
+	}
+}
+
+/* Invariant 3: what is ready is stopped only by way of retire, or because it is dead or removed. */
+static void test_in_use_never_stopped(void **state)
+{
+	(void)state;
+	EACH(from, event)
+	{
+		struct lifecycle_step step = lifecycle_step(from, event);
+		bool may = event == E(DIED) || event == E(REMOVE) || event == E(FOUND_BROKEN);
+
+		if (from == S(READY) && DOES(step, STOP) && !may)
+			fail_pair(from, event, "stops what is ready");
+		if (from == S(RETIRING) && DOES(step, STOP) && !may && event != E(RETIRED))
+			fail_pair(from, event, "stops it before dns lets its queries wait");
+	}
+}
+
+/* remove always wins: shown no more from that event on, and never again. */
+static void test_removed_stays_removed(void **state)
+{
+	(void)state;
+	EACH(from, event)
+	{
+		struct lifecycle_step step = lifecycle_step(from, event);
+		bool was = lifecycle_public(from) == LIFECYCLE_PUBLIC_REMOVED;
+		bool is = lifecycle_public(step.next) == LIFECYCLE_PUBLIC_REMOVED;
+
+		if (was && !is)
+			fail_pair(from, event, "comes back");
+		if (!was && (event == E(REMOVE)) != is)
+			fail_pair(from, event, "is or is not removed");
+		if (!was && event == E(REMOVE) && !DOES(step, TELL_FORGET))
+			fail_pair(from, event, "dns still has it");
+		if (was && step.verdict == LIFECYCLE_GO &&
+		    (DOES(step, TELL_READY) || DOES(step, TELL_FAILED) || DOES(step, TELL_ASLEEP)))
+			fail_pair(from, event, "dns hears of it");
+	}
+}
+
+/* Whoever wants it hears of it: in each state a want leads on, is answered, or is remembered. */
+static void test_wants_are_answered(void **state)
+{
+	static const enum lifecycle_event wants[] = { E(WANT), E(WANT_HELD) };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		for (enum lifecycle_state from = 0; from < LIFECYCLE_STATES; from++) {
+			struct lifecycle_step step = lifecycle_step(from, wants[i]);
+			enum lifecycle_public shown = lifecycle_public(step.next);
+
+			if (shown != LIFECYCLE_PUBLIC_REMOVED && shown != LIFECYCLE_PUBLIC_STARTING &&
+			    !DOES(step, TELL_READY) && !DOES(step, TELL_FAILED))
+				fail_pair(from, wants[i], "nobody hears of it");
+		}
+	}
+	/* And whoever waits while it is starting hears how that ends. */
+	EACH(from, event)
+	{
+		struct lifecycle_step step = lifecycle_step(from, event);
+		enum lifecycle_public was = lifecycle_public(from), is = lifecycle_public(step.next);
+
+		if (was != LIFECYCLE_PUBLIC_STARTING || is == was ||
+		    is == LIFECYCLE_PUBLIC_REMOVED)
+			continue;
+		if (!DOES(step, TELL_READY) && !DOES(step, TELL_FAILED))
+			fail_pair(from, event, "who waits hears nothing");
+	}
+}
+
+/* What dns is told agrees with the state. */
+static void test_dns_agrees(void **state)
+{
+	(void)state;
+	EACH(from, event)
+	{
+		struct lifecycle_step step = lifecycle_step(from, event);
+
+		if (step.verdict != LIFECYCLE_GO)
+			continue;
+		if (DOES(step, TELL_READY) != (step.next == S(READY)))
+			fail_pair(from, event, "ready");
+		if (from == S(READY) && step.next != S(READY) && !DOES(step, TELL_ASLEEP) &&
+		    !DOES(step, TELL_RETIRE) && !DOES(step, TELL_FORGET))
+			fail_pair(from, event, "dns goes on answering");
+	}
+}
+
+/* After a survey every state knows what to do with each finding. */
+static void test_surveys_decide(void **state)
+{
+	static const enum lifecycle_event findings[] = { E(FOUND_RUNNING), E(FOUND_BROKEN),
+							 E(ABSENT) };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		for (enum lifecycle_state from = 0; from < S(GONE); from++)
+			if (lifecycle_step(from, findings[i]).verdict == LIFECYCLE_NEVER)
+				fail_pair(from, findings[i], "undecided");
+	for (enum lifecycle_state from = 0; from < S(GONE); from++)
+		if (!DOES(lifecycle_step(from, E(FOUND_BROKEN)), STOP))
+			fail_pair(from, E(FOUND_BROKEN), "leaves it there");
+}
+
+/* From everywhere, everything that should be reached can be. */
+static void test_reachable(void **state)
+{
+	bool reached[LIFECYCLE_STATES] = { [S(OFF)] = true };
+	bool more = true;
+
+	(void)state;
+	while (more) {
+		more = false;
+		EACH(from, event)
+		{
+			struct lifecycle_step step = lifecycle_step(from, event);
+
+			if (reached[from] && !reached[step.next]) {
+				reached[step.next] = true;
+				more = true;
+			}
+		}
+	}
+	for (enum lifecycle_state from = 0; from < LIFECYCLE_STATES; from++)
+		if (!reached[from])
+			fail_msg("%s cannot be reached", lifecycle_state_name(from));
+}
+
+static void test_names(void **state)
+{
+	(void)state;
+	assert_string_equal(lifecycle_state_name(S(RESTARTING)), "restarting");
+	assert_string_equal(lifecycle_event_name(E(STOP_AGAIN)), "STOP_AGAIN");
+	assert_string_equal(lifecycle_action_name(LIFECYCLE_DO_TELL_READY), "TELL_READY");
+	assert_string_equal(lifecycle_public_name(lifecycle_public(S(RETIRING))), "stopping");
+	assert_true(lifecycle_builds(S(DOOMED)) && !lifecycle_builds(S(BOOTING)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_pair),
+		cmocka_unit_test(test_no_dead_end),
+		cmocka_unit_test(test_started_once),
+		cmocka_unit_test(test_in_use_never_stopped),
+		cmocka_unit_test(test_removed_stays_removed),
+		cmocka_unit_test(test_wants_are_answered),
+		cmocka_unit_test(test_dns_agrees),
+		cmocka_unit_test(test_surveys_decide),
+		cmocka_unit_test(test_reachable),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
