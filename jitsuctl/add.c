@@ -214,6 +214,13 @@ enum status command_add(struct context *context)
 	return worst;
 }
 
+static bool is_false(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) && !json_object_get_boolean(value);
+}
+
 enum status command_remove(struct context *context)
 {
 	enum status worst = STATUS_DONE;
@@ -231,7 +238,10 @@ enum status command_remove(struct context *context)
 		if (context->json)
 			writer_json(answer);
 		else
-			printf("removed %s\n", context->arguments[i]);
+			printf("removed %s%s\n", context->arguments[i],
+			       is_false(answer, "destroyed") ?
+				       "; its domain is still being destroyed" :
+				       "");
 		json_object_put(answer);
 	}
 	return worst;

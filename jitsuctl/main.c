@@ -85,16 +85,23 @@ const char *nearest(const char *name, const char *(*next)(size_t i))
 	return found;
 }
 
+/* One line, and nothing in it that a terminal would obey. */
+static void write_plain(const char *text)
+{
+	for (; *text; text++)
+		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text, stderr);
+}
+
 static void complain_text(const struct context *context, const char *where, const char *text)
 {
-	fprintf(stderr, "jitsuctl: ");
+	fputs("jitsuctl: ", stderr);
 	if (context->command)
 		fprintf(stderr, "%s: ", context->command->name);
-	if (where)
-		fprintf(stderr, "%s: ", where);
-	/* One line, and nothing in it that a terminal would obey. */
-	for (const char *c = text; *c; c++)
-		fputc((unsigned char)*c < 0x20 || *c == 0x7f ? ' ' : *c, stderr);
+	if (where) {
+		write_plain(where);
+		fputs(": ", stderr);
+	}
+	write_plain(text);
 	fputc('\n', stderr);
 }
 

@@ -141,6 +141,7 @@ enum status command_show(struct context *context)
 			write_object(part, "spec", "", answer);
 		if (json_object_object_get_ex(answer, "boot", &part)) {
 			printf("last boot\n");
+			json_object_object_del(part, "want"); /* says nothing to people */
 			write_object(part, "boot", "  ", NULL);
 		}
 	}

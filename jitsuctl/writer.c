@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -179,6 +180,16 @@ static char *memory(int64_t kib)
 	return text_of(size == (double)(int64_t)size ? "%.0f%c" : "%.1f%c", size, units[unit]);
 }
 
+static char *date(time_t when)
+{
+	char text[64] = "";
+	struct tm tm;
+
+	if (localtime_r(&when, &tm))
+		strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S %z", &tm);
+	return text_of("%s", text);
+}
+
 static char *join(struct json_object *list, bool one)
 {
 	size_t n = json_object_array_length(list);
@@ -229,6 +240,8 @@ char *writer_value(struct json_object *value, enum control_kind kind, bool one)
 		return text_of("%.1f ms", json_object_get_double(value));
 	case CONTROL_SECONDS:
 		return writer_duration(json_object_get_double(value));
+	case CONTROL_DATE:
+		return date((time_t)json_object_get_int64(value));
 	case CONTROL_BOOL:
 		return text_of("%s", json_object_get_boolean(value) ? "yes" : "no");
 	default:

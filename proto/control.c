@@ -323,7 +323,8 @@ static bool is_of_kind(struct json_object *value, enum control_kind kind)
 		[CONTROL_TEXT] = json_type_string,     [CONTROL_TEXTS] = json_type_array,
 		[CONTROL_BOOL] = json_type_boolean,    [CONTROL_NUMBER] = json_type_int,
 		[CONTROL_KIB] = json_type_int,	       [CONTROL_MSEC] = json_type_int,
-		[CONTROL_SECONDS] = json_type_double,  [CONTROL_COUNTS] = json_type_object,
+		[CONTROL_SECONDS] = json_type_double,  [CONTROL_DATE] = json_type_int,
+		[CONTROL_COUNTS] = json_type_object,
 		[CONTROL_SPEC] = json_type_object,     [CONTROL_BOOT] = json_type_object,
 		[CONTROL_SERVICES] = json_type_object,
 	};

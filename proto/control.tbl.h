@@ -15,7 +15,7 @@
  *   FIELD(result, key, kind, "help")              a field that does not apply is left out
  *
  * Kinds: TEXT, TEXTS (array of strings), BOOL, NUMBER (whole), KIB, MSEC, SECONDS (numbers in
- * that unit), COUNTS (an object of numbers), and an object or array of objects described by SPEC
+ * that unit), DATE (Unix time), COUNTS (an object of numbers), and an object or array of objects described by SPEC
  * or by another list of FIELDs: SPEC, BOOT, SERVICES.
  *
  *   CONTROL_ERROR(id, code, "kind", "meaning")    kind is data.kind of the error
@@ -63,7 +63,7 @@ FIELD(service, failures, NUMBER, "how many of its starts and stops failed since 
 FIELD(service, error, TEXT, "why its last start failed, until one succeeds")
 FIELD(service, phase, TEXT, "the state within: off, queued, building, booting, settling, ready, "
       "retiring, stopping or restarting")
-FIELD(service, added, NUMBER, "when it was added, Unix time")
+FIELD(service, added, DATE, "when it was added, Unix time")
 FIELD(service, boot, BOOT, "its last boot, unless it was found running")
 FIELD(service, spec, SPEC, "the specification as it is stored")
 

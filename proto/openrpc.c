@@ -136,6 +136,7 @@ static struct json_object *field_schema(enum control_kind kind)
 		[CONTROL_KIB] = "{\"type\": \"integer\", \"minimum\": 0}",
 		[CONTROL_MSEC] = "{\"type\": \"number\", \"minimum\": 0}",
 		[CONTROL_SECONDS] = "{\"type\": \"number\", \"minimum\": 0}",
+		[CONTROL_DATE] = "{\"type\": \"integer\"}",
 		[CONTROL_COUNTS] = "{\"type\": \"object\", \"additionalProperties\": "
 				   "{\"type\": \"integer\", \"minimum\": 0}}",
 		[CONTROL_SPEC] = "{\"$ref\": \"#/components/schemas/spec\"}",

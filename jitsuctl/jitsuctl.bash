@@ -1,0 +1,29 @@
+# bash completion for jitsuctl(1), made by: jitsuctl document bash
+_jitsuctl()
+{
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command= word
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		case $word in
+		add|remove|list|show|status|version|help) command=$word; break ;;
+		esac
+	done
+	COMPREPLY=()
+	case $previous in
+	-s|--socket) COMPREPLY=($(compgen -f -- "$current")); return ;;
+	-t|--timeout) return ;;
+	esac
+	case $current in
+	-*) COMPREPLY=($(compgen -W '--socket --json --timeout --stop --help --version' -- "$current")); return ;;
+	esac
+	case $command in
+	add)
+		compopt -o nospace 2>/dev/null
+		COMPREPLY=($(compgen -S = -W 'name dns ip uuid kernel ramdisk cmdline memory vcpus type nic mac ttl response_delay wait_limit stop_mode sim_boot sim_frame sim_death sim_fail sim_stop' -- "$current") $(compgen -f -- "$current")) ;;
+	remove|show)
+		COMPREPLY=($(compgen -W "$(jitsuctl --timeout 2 list 2>/dev/null |
+			awk 'NR > 1 { print $1 }')" -- "$current")) ;;
+	help|'')
+		COMPREPLY=($(compgen -W 'add remove list show status version help' -- "$current")) ;;
+	esac
+}
+complete -F _jitsuctl jitsuctl
