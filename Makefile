@@ -80,7 +80,6 @@ $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(LIB)
 
 $(O)/tests/scenario/scenario: $(call obj,$(SCENARIO_SRC)) $(LIB)
 	@mkdir -p $(@D)
-	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 -include $(patsubst %.c,$(O)/obj/%.d,$(ALL_SRC))

@@ -114,15 +114,12 @@ static void test_declared(void **state)
 	struct config config;
 	struct declared declared;
 	struct error err;
+	const char *argv[] = { "jitsud", "--services", conf_path, "--services-dir", "/nonexistent",
+			       "name=c,dns=c.example,ip=10.0.0.1", NULL };
 
 	(void)state;
 	write_conf("[ { \"name\": \"a\" }, { \"name\": \"b\" } ]");
-	assert_int_equal(config_read(&config, 6,
-				     (char *[]){ "jitsud", "--services", conf_path,
-						 "--services-dir", "/nonexistent",
-						 "name=c,dns=c.example,ip=10.0.0.1", NULL },
-				     &err),
-			 0);
+	assert_int_equal(config_read(&config, 6, (char **)(uintptr_t)argv, &err), 0);
 	assert_int_equal(declared_read(&declared, &config, &err), 0);
 	assert_int_equal(declared.n, 3);
 	assert_non_null(strstr(declared.v[1], "\"b\""));
