@@ -24,6 +24,14 @@
 #include "engine/dispatch.h"
 #include "fake_verbs.h"
 
+#if defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 #define MIB (1024 * 1024)
 #define STATUS "{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"id\":1}\n"
 
@@ -329,7 +337,7 @@ static void half_closed(void **state)
 	}
 }
 
-#if !defined(__SANITIZE_ADDRESS__)
+#if !SANITIZED
 static size_t in_use(void)
 {
 	struct mallinfo2 info = mallinfo2();
@@ -348,7 +356,7 @@ static void long_line(void **state)
 
 	(void)state;
 	memset(line, 'a', 10 * MIB);
-#if !defined(__SANITIZE_ADDRESS__)
+#if !SANITIZED
 	size_t before = in_use();
 
 	for (size_t at = 0; at < 10 * MIB; at += 65536) {
