@@ -14,7 +14,7 @@
 #define KEY_MAX 32 /* longer ones resemble nothing */
 
 static const struct spec_key keys[] = {
-#define SPEC_KEY(key, kind, min, max, help) \
+#define SPEC_KEY(key, kind, min, max, help)                                                        \
 	{ #key, SPEC_KIND_##kind, offsetof(struct spec, key), min, max },
 #include "proto/spec.tbl.h"
 #undef SPEC_KEY
@@ -132,9 +132,8 @@ struct spec *spec_from_json(struct json_object *object, bool simulated, struct e
 	if (!spec)
 		abort();
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (spec_kinds[keys[i].kind].write == spec_kinds[SPEC_KIND_NUMBER].write ||
-		    keys[i].kind == SPEC_KIND_SECONDS)
-			*(int64_t *)((char *)spec + keys[i].offset) = SPEC_UNSET;
+		if (spec_kinds[keys[i].kind].unset)
+			*(int64_t *)spec_member(&keys[i], spec) = SPEC_UNSET;
 	if (!json_object_is_type(object, json_type_object)) {
 		error_set(err, ERROR_INPUT, "expected one JSON object for a service");
 		return NULL;
@@ -151,7 +150,8 @@ struct spec *spec_from_text(const char *text, bool simulated, struct error *err)
 	size_t size = strlen(text);
 
 	if (size > SPEC_JSON_MAX) {
-		error_set(err, ERROR_INPUT, "a service's JSON text: expected at most %d bytes, not %zu",
+		error_set(err, ERROR_INPUT,
+			  "a service's JSON text: expected at most %d bytes, not %zu",
 			  SPEC_JSON_MAX, size);
 		return NULL;
 	}

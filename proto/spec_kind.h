@@ -3,11 +3,13 @@
 #ifndef JITSU_PROTO_SPEC_KIND_H
 #define JITSU_PROTO_SPEC_KIND_H
 
+#include <json-c/json.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct error;
-struct json_object;
+#include "base/error.h"
+
 struct spec;
 
 enum spec_kind {
@@ -40,8 +42,37 @@ struct spec_kind_ops {
 	/* A new value, or NULL if the key is not given. */
 	struct json_object *(*write)(const struct spec_key *key, const struct spec *spec);
 	void (*release)(const struct spec_key *key, struct spec *spec); /* NULL: owns nothing */
+	bool unset; /* its member is an int64_t that starts as SPEC_UNSET */
 };
 
 extern const struct spec_kind_ops spec_kinds[];
+
+typedef int spec_read_fn(const struct spec_key *key, struct json_object *value, struct spec *spec,
+			 struct error *err);
+typedef struct json_object *spec_write_fn(const struct spec_key *key, const struct spec *spec);
+
+spec_read_fn spec_read_number, spec_read_msec, spec_read_seconds, spec_read_memory;
+spec_write_fn spec_write_number, spec_write_seconds, spec_write_memory;
+
+static inline void *spec_member(const struct spec_key *key, struct spec *spec)
+{
+	return (char *)spec + key->offset;
+}
+
+static inline const void *spec_const_member(const struct spec_key *key, const struct spec *spec)
+{
+	return (const char *)spec + key->offset;
+}
+
+/* A value as an error shows it. */
+static inline const char *spec_shown(struct json_object *value)
+{
+	if (json_object_is_type(value, json_type_string))
+		return json_object_get_string(value);
+	return json_object_to_json_string_ext(value, JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+/* -1, with an error about this key; `err` is the caller's. */
+#define SPEC_BAD(key, value, ...) error_field(err, ERROR_INPUT, (key)->name, value, __VA_ARGS__)
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Memory shared by dns and engine: when each service was last asked for, and how often. The
  * parent makes it and holds it, so it outlives either process; dns writes, engine reads, nobody
- * waits. One slot a service, by its id.
+ * waits. One slot a service, by its id; the engine clears it when it gives the id to a new one.
  *
  * The engine trusts nothing here: a value is at worst a wrong time.
  */

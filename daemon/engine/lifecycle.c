@@ -6,13 +6,12 @@ enum {
 };
 
 static const struct lifecycle_step steps[LIFECYCLE_STATES][LIFECYCLE_EVENTS] = {
-#define GO(state, event, next, actions)                \
-	[LIFECYCLE_##state][LIFECYCLE_EVENT_##event] = \
-		{ LIFECYCLE_GO, LIFECYCLE_##next, (unsigned)(actions) },
-#define IGNORE(state, event)                           \
-	[LIFECYCLE_##state][LIFECYCLE_EVENT_##event] = \
-		{ LIFECYCLE_IGNORE, LIFECYCLE_##state, 0 },
-#define NEVER(state, event) \
+#define GO(state, event, next, actions)                                                            \
+	[LIFECYCLE_##state][LIFECYCLE_EVENT_##event] = { LIFECYCLE_GO, LIFECYCLE_##next,           \
+							 (unsigned)(actions) },
+#define IGNORE(state, event)                                                                       \
+	[LIFECYCLE_##state][LIFECYCLE_EVENT_##event] = { LIFECYCLE_IGNORE, LIFECYCLE_##state, 0 },
+#define NEVER(state, event)                                                                        \
 	[LIFECYCLE_##state][LIFECYCLE_EVENT_##event] = { LIFECYCLE_NEVER, LIFECYCLE_##state, 0 },
 #include "engine/lifecycle.tbl.h"
 };
@@ -22,8 +21,8 @@ static const struct lifecycle_step steps[LIFECYCLE_STATES][LIFECYCLE_EVENTS] = {
 enum {
 	LINES = 0
 #define GO(state, event, next, actions) +1
-#define IGNORE(state, event) +1
-#define NEVER(state, event) +1
+#define IGNORE(state, event)		+1
+#define NEVER(state, event)		+1
 #include "engine/lifecycle.tbl.h"
 };
 _Static_assert((int)LINES == (int)LIFECYCLE_STATES * (int)LIFECYCLE_EVENTS,
@@ -80,8 +79,8 @@ const char *lifecycle_action_name(enum lifecycle_action action)
 const char *lifecycle_public_name(enum lifecycle_public state)
 {
 	static const char *const names[] = {
-		[LIFECYCLE_PUBLIC_OFF] = "off",	    [LIFECYCLE_PUBLIC_STARTING] = "starting",
-		[LIFECYCLE_PUBLIC_READY] = "ready", [LIFECYCLE_PUBLIC_STOPPING] = "stopping",
+		[LIFECYCLE_PUBLIC_OFF] = "off",		[LIFECYCLE_PUBLIC_STARTING] = "starting",
+		[LIFECYCLE_PUBLIC_READY] = "ready",	[LIFECYCLE_PUBLIC_STOPPING] = "stopping",
 		[LIFECYCLE_PUBLIC_REMOVED] = "removed",
 	};
 

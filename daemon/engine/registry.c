@@ -10,7 +10,7 @@
 #include "proto/usage.h"
 
 /* Free ids as a tree of bits, 64 to a word: a set bit says that there is one free below. */
-#define LEVELS 4
+#define LEVELS	  4
 #define WORD_BITS 64
 
 static const uint32_t level_words[LEVELS] = {

@@ -13,13 +13,13 @@
 #include "proto/spec.h"
 #include "proto/usage.h"
 
-#define BOOT_LIMIT (60 * USEC_PER_SEC)
-#define BACK_OFF_MIN USEC_PER_SEC
-#define BACK_OFF_MAX (60 * USEC_PER_SEC)
-#define IDLE_MIN USEC_PER_SEC /* a TTL of 0 leaves time to connect */
-#define STOP_LIMIT_MS 0	      /* destroy knows no patience */
-#define LOST_TEXT "the toolstack ended while it built the domain, twice"
-#define EDE_OTHER 0	      /* RFC 8914 4.1 */
+#define BOOT_LIMIT    (60 * USEC_PER_SEC)
+#define BACK_OFF_MIN  USEC_PER_SEC
+#define BACK_OFF_MAX  (60 * USEC_PER_SEC)
+#define IDLE_MIN      USEC_PER_SEC /* a TTL of 0 leaves time to connect */
+#define STOP_LIMIT_MS 0		   /* destroy knows no patience */
+#define LOST_TEXT     "the toolstack ended while it built the domain, twice"
+#define EDE_OTHER     0 /* RFC 8914 4.1 */
 
 struct service *service_new(struct engine *engine, uint32_t id, struct spec *spec, char *json,
 			    int64_t added)
@@ -122,7 +122,8 @@ static size_t wire_name(const char *name, uint8_t *out)
 void service_tell(const struct service *service, struct link *dns)
 {
 	const struct spec *spec = service->spec;
-	cleanup_free uint8_t *names = malloc(spec->dns.n * 256), *addresses = malloc(spec->ip.n * 17);
+	cleanup_free uint8_t *names = malloc(spec->dns.n * 256),
+			     *addresses = malloc(spec->ip.n * 17);
 	uint32_t names_size = 0, addresses_size = 0;
 
 	if (!names || !addresses)
@@ -136,13 +137,13 @@ void service_tell(const struct service *service, struct link *dns)
 		memcpy(addresses + addresses_size, spec->ip.v[i].bytes, v4 ? 4 : 16);
 		addresses_size += v4 ? 4 : 16;
 	}
-	message_send_service(dns, &(struct msg_service){
-					  .id = service->id,
-					  .ttl = service_ttl(service),
-					  .wait_limit = service_wait_limit(service),
-					  .ready = service->state == LIFECYCLE_READY,
-					  .names = { names, names_size },
-					  .addresses = { addresses, addresses_size } });
+	message_send_service(dns,
+			     &(struct msg_service){ .id = service->id,
+						    .ttl = service_ttl(service),
+						    .wait_limit = service_wait_limit(service),
+						    .ready = service->state == LIFECYCLE_READY,
+						    .names = { names, names_size },
+						    .addresses = { addresses, addresses_size } });
 }
 
 /* Failures. */
@@ -249,12 +250,12 @@ static void stop(struct service *service)
 		return;
 	}
 	service->stop_ordered = true;
-	message_send_stop(engine->toolstack,
-			  &(struct msg_stop){ .id = service->id,
-					      .domid = service->domid,
-					      .mode = mode == SPEC_STOP_UNSET ? SPEC_STOP_DESTROY :
-										mode,
-					      .limit = STOP_LIMIT_MS });
+	message_send_stop(
+		engine->toolstack,
+		&(struct msg_stop){ .id = service->id,
+				    .domid = service->domid,
+				    .mode = mode == SPEC_STOP_UNSET ? SPEC_STOP_DESTROY : mode,
+				    .limit = STOP_LIMIT_MS });
 }
 
 static void act(struct service *service, enum lifecycle_action action)
@@ -396,8 +397,7 @@ void service_want(struct service *service, uint64_t at)
 {
 	bool held = now(service) < service->retry_at;
 
-	if (!held &&
-	    (service->state == LIFECYCLE_OFF || service->state == LIFECYCLE_STOPPING))
+	if (!held && (service->state == LIFECYCLE_OFF || service->state == LIFECYCLE_STOPPING))
 		service->record = (struct boot_record){ .want = not_later(service, at) };
 	service_event(service, held ? LIFECYCLE_EVENT_WANT_HELD : LIFECYCLE_EVENT_WANT);
 }
@@ -413,8 +413,8 @@ void service_created(struct service *service, uint32_t domid, uint64_t began, ui
 	registry_set_domid(service->engine->registry, service, domid);
 	service->record.began = not_later(service, began);
 	service->record.created = not_later(service, at);
-	service_event(service, service->spec->nic.n ? LIFECYCLE_EVENT_CREATED :
-						      LIFECYCLE_EVENT_CREATED_BARE);
+	service_event(service, service->spec->nic.n ? LIFECYCLE_EVENT_CREATED
+						    : LIFECYCLE_EVENT_CREATED_BARE);
 }
 
 void service_frame(struct service *service, uint64_t at)
@@ -435,12 +435,13 @@ void service_start_failed(struct service *service, const char *why)
 void service_died(struct service *service, uint8_t reason)
 {
 	/* enum libxl_shutdown_reason, libxl.h */
-	static const char *const reasons[] = { "powered off", "rebooted",  "suspended",
-					       "crashed",     "was stopped by its watchdog",
-					       "rebooted" };
-	const char *what = reason < ARRAY_SIZE(reasons) ? reasons[reason] :
-			   reason == 255		? "was destroyed by somebody" :
-							  "shut down for an unknown reason";
+	static const char *const reasons[] = {
+		"powered off", "rebooted", "suspended", "crashed", "was stopped by its watchdog",
+		"rebooted"
+	};
+	const char *what = reason < ARRAY_SIZE(reasons) ? reasons[reason]
+			   : reason == 255		? "was destroyed by somebody"
+							: "shut down for an unknown reason";
 	enum lifecycle_public shown = lifecycle_public(service->state);
 	char why[128];
 
@@ -463,8 +464,7 @@ void service_retired(struct service *service)
 
 	if (service->state == LIFECYCLE_RETIRING && !asked)
 		service->record.retired = now(service);
-	service_event(service,
-		      asked ? LIFECYCLE_EVENT_RETIRED_ASKED : LIFECYCLE_EVENT_RETIRED);
+	service_event(service, asked ? LIFECYCLE_EVENT_RETIRED_ASKED : LIFECYCLE_EVENT_RETIRED);
 }
 
 void service_answered(struct service *service, uint64_t at, uint32_t waiters, bool late)
@@ -514,8 +514,7 @@ void service_found(struct service *service, uint32_t domid, bool runs)
 		service_event(service, LIFECYCLE_EVENT_DIED);
 		return;
 	}
-	service_event(service,
-		      runs ? LIFECYCLE_EVENT_FOUND_RUNNING : LIFECYCLE_EVENT_FOUND_BROKEN);
+	service_event(service, runs ? LIFECYCLE_EVENT_FOUND_RUNNING : LIFECYCLE_EVENT_FOUND_BROKEN);
 }
 
 void service_absent(struct service *service)

@@ -30,27 +30,27 @@ struct boot_record {
 struct service {
 	struct engine *engine;
 	struct spec *spec;
-	char *json; /* the specification, canonical, with its UUID */
+	char *json;    /* the specification, canonical, with its UUID */
 	int64_t added; /* Unix time, s */
 	uint32_t id;
 	uint32_t domid; /* if entry.has_domain */
 	struct registry_entry entry;
 
 	enum lifecycle_state state;
-	uint32_t boot;		/* number of the last start order */
-	bool stop_ordered;	/* and not answered yet */
-	unsigned losses;	/* toolstacks lost in a row while they built it */
-	uint32_t survey;	/* number of the last survey that found it */
-	struct timer *timer;	/* what it means is the state's */
-	int then;		/* an event that follows the one being handled; -1 none */
+	uint32_t boot;	     /* number of the last start order */
+	bool stop_ordered;   /* and not answered yet */
+	unsigned losses;     /* toolstacks lost in a row while they built it */
+	uint32_t survey;     /* number of the last survey that found it */
+	struct timer *timer; /* what it means is the state's */
+	int then;	     /* an event that follows the one being handled; -1 none */
 	TAILQ_ENTRY(service) queued;
 
 	struct boot_record record;
-	uint64_t idle_query;	/* last_query when it was found idle */
+	uint64_t idle_query; /* last_query when it was found idle */
 	uint64_t boots, failures;
 	unsigned failures_in_row;
-	uint64_t retry_at;	/* not before that time again */
-	char *last_error;	/* NULL: none since it was last ready */
+	uint64_t retry_at; /* not before that time again */
+	char *last_error;  /* NULL: none since it was last ready */
 
 	void (*gone)(void *arg); /* told when it is freed after a removal; NULL nobody */
 	void *gone_arg;

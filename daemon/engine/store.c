@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 
-#define STORE_VERSION 1
+#define STORE_VERSION  1
 #define APPLICATION_ID 0x4a495453 /* "JITS", as file(1) sees it */
 
 struct store {
@@ -43,9 +43,9 @@ static int failed(struct store *store, const char *what, struct error *err)
 
 static int run(struct store *store, const char *sql, const char *what, struct error *err)
 {
-	return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ?
-		       0 :
-		       failed(store, what, err);
+	return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK
+		       ? 0
+		       : failed(store, what, err);
 }
 
 static int number(struct store *store, const char *sql, int64_t *out, struct error *err)
@@ -120,9 +120,9 @@ static int check_whole(struct store *store, struct error *err)
 static int prepare(struct store *store, const char *sql, sqlite3_stmt **out, struct error *err)
 {
 	return sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) ==
-			       SQLITE_OK ?
-		       0 :
-		       failed(store, "use its table", err);
+			       SQLITE_OK
+		       ? 0
+		       : failed(store, "use its table", err);
 }
 
 static int open_all(struct store *store, struct error *err)
@@ -132,19 +132,20 @@ static int open_all(struct store *store, struct error *err)
 	if (sqlite3_open_v2(store->path, &store->db,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
 			    NULL) != SQLITE_OK)
-		return store->db ? failed(store, "open the store", err) :
-				   error_set(err, ERROR_SYSTEM, "out of memory");
+		return store->db ? failed(store, "open the store", err)
+				 : error_set(err, ERROR_SYSTEM, "out of memory");
 	/* FULL syncs the log at each commit: WAL's default would lose the last ones with the power.
 	 * EXCLUSIVE keeps a second daemon out, and needs no shared memory beside the file. */
 	if (run(store, "PRAGMA locking_mode = EXCLUSIVE", "lock it", err) < 0 ||
 	    check_schema(store, err) < 0 ||
-	    run(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "keep its log", err) <
-		    0 ||
+	    run(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "keep its log",
+		err) < 0 ||
 	    check_whole(store, err) < 0)
 		return -1;
 	if (prepare(store, "INSERT INTO services (id, name, spec, added) VALUES (?, ?, ?, ?)",
 		    &store->add, err) < 0 ||
-	    prepare(store, "UPDATE services SET spec = ?2 WHERE id = ?1", &store->update, err) < 0 ||
+	    prepare(store, "UPDATE services SET spec = ?2 WHERE id = ?1", &store->update, err) <
+		    0 ||
 	    prepare(store, "DELETE FROM services WHERE id = ?1", &store->remove, err) < 0)
 		return -1;
 	return 0;

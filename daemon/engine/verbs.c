@@ -117,9 +117,9 @@ static struct json_object *service_json(const struct service *service, bool whol
 static struct service *named(struct engine *engine, struct json_object *params, struct error *err)
 {
 	struct json_object *value;
-	const char *name = json_object_object_get_ex(params, "name", &value) ?
-				   json_object_get_string(value) :
-				   "";
+	const char *name = json_object_object_get_ex(params, "name", &value)
+				   ? json_object_get_string(value)
+				   : "";
 	struct service *service = registry_by_name(engine->registry, name);
 
 	if (service && !service_removed(service))

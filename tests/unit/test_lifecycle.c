@@ -11,12 +11,12 @@
 
 #include "engine/lifecycle.h"
 
-#define EACH(state, event)                                                                   \
-	for (enum lifecycle_state state = 0; state < LIFECYCLE_STATES; state++)              \
+#define EACH(state, event)                                                                         \
+	for (enum lifecycle_state state = 0; state < LIFECYCLE_STATES; state++)                    \
 		for (enum lifecycle_event event = 0; event < LIFECYCLE_EVENTS; event++)
 
-#define S(id) LIFECYCLE_##id
-#define E(id) LIFECYCLE_EVENT_##id
+#define S(id)	       LIFECYCLE_##id
+#define E(id)	       LIFECYCLE_EVENT_##id
 #define DOES(step, id) (((step).actions >> LIFECYCLE_DO_##id) & 1)
 
 static void fail_pair(enum lifecycle_state state, enum lifecycle_event event, const char *what)
@@ -163,8 +163,9 @@ static void test_wants_are_answered(void **state)
 			struct lifecycle_step step = lifecycle_step(from, wants[i]);
 			enum lifecycle_public shown = lifecycle_public(step.next);
 
-			if (shown != LIFECYCLE_PUBLIC_REMOVED && shown != LIFECYCLE_PUBLIC_STARTING &&
-			    !DOES(step, TELL_READY) && !DOES(step, TELL_FAILED))
+			if (shown != LIFECYCLE_PUBLIC_REMOVED &&
+			    shown != LIFECYCLE_PUBLIC_STARTING && !DOES(step, TELL_READY) &&
+			    !DOES(step, TELL_FAILED))
 				fail_pair(from, wants[i], "nobody hears of it");
 		}
 	}
@@ -172,10 +173,10 @@ static void test_wants_are_answered(void **state)
 	EACH(from, event)
 	{
 		struct lifecycle_step step = lifecycle_step(from, event);
-		enum lifecycle_public was = lifecycle_public(from), is = lifecycle_public(step.next);
+		enum lifecycle_public was = lifecycle_public(from),
+				      is = lifecycle_public(step.next);
 
-		if (was != LIFECYCLE_PUBLIC_STARTING || is == was ||
-		    is == LIFECYCLE_PUBLIC_REMOVED)
+		if (was != LIFECYCLE_PUBLIC_STARTING || is == was || is == LIFECYCLE_PUBLIC_REMOVED)
 			continue;
 		if (!DOES(step, TELL_READY) && !DOES(step, TELL_FAILED))
 			fail_pair(from, event, "who waits hears nothing");

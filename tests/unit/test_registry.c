@@ -151,8 +151,7 @@ static void test_lowest_free_id(void **state)
 	assert_int_equal(registry_end(registry), 4999);
 	for (uint32_t i = 0; i < N; i++) {
 		snprintf(name, sizeof name, "s%u", i);
-		assert_ptr_equal(registry_by_name(registry, name),
-				 i == 4999 ? NULL : services[i]);
+		assert_ptr_equal(registry_by_name(registry, name), i == 4999 ? NULL : services[i]);
 		if (i != 4999)
 			registry_remove(registry, services[i]);
 		drop(services[i]);
@@ -168,7 +167,7 @@ static void test_all_ids(void **state)
 	struct registry *registry = registry_new();
 	struct service *services = calloc(USAGE_SLOTS, sizeof *services);
 	struct spec *specs = calloc(USAGE_SLOTS, sizeof *specs);
-	char (*names)[8] = calloc(USAGE_SLOTS, sizeof *names);
+	char(*names)[8] = calloc(USAGE_SLOTS, sizeof *names);
 
 	(void)state;
 	for (uint32_t i = 0; i < USAGE_SLOTS; i++) {

@@ -13,8 +13,9 @@
 #include "base/error.h"
 #include "proto/spec.h"
 
-#define GOOD "\"name\":\"www\",\"dns\":\"www.example.org\",\"ip\":\"10.0.0.1\"," \
-	     "\"kernel\":\"/boot/k\",\"memory\":64000"
+#define GOOD                                                                                       \
+	"\"name\":\"www\",\"dns\":\"www.example.org\",\"ip\":\"10.0.0.1\","                        \
+	"\"kernel\":\"/boot/k\",\"memory\":64000"
 
 static struct spec *must(const char *text, bool simulated)
 {
@@ -78,8 +79,7 @@ static void test_whole(void **state)
 static void test_least(void **state)
 {
 	cleanup_spec struct spec *real = must("{" GOOD "}", false);
-	cleanup_spec struct spec *sim =
-		must("{\"name\":\"a\",\"dns\":\"a\",\"ip\":\"::1\"}", true);
+	cleanup_spec struct spec *sim = must("{\"name\":\"a\",\"dns\":\"a\",\"ip\":\"::1\"}", true);
 
 	(void)state;
 	assert_int_equal(real->memory, 64000);
@@ -95,8 +95,8 @@ static void test_memory_forms(void **state)
 		const char *json;
 		uint64_t kib;
 	} forms[] = {
-		{ "64000", 64000 },	   { "\"64000\"", 64000 },  { "\"65536K\"", 65536 },
-		{ "\"64M\"", 65536 },	   { "\"64m\"", 65536 },    { "\"1G\"", 1048576 },
+		{ "64000", 64000 },	   { "\"64000\"", 64000 }, { "\"65536K\"", 65536 },
+		{ "\"64M\"", 65536 },	   { "\"64m\"", 65536 },   { "\"1G\"", 1048576 },
 		{ "\"2T\"", 2147483648u }, { "1024", 1024 },
 	};
 
@@ -201,7 +201,8 @@ static const struct bad {
 	{ "{}{}", "", "not JSON" },
 	{ "{\"name\":\"\xff\xfe\"}", "", "not JSON" },
 	{ "{\"name\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1"
-	  "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}", "", "not JSON" },
+	  "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}",
+	  "", "not JSON" },
 	{ "\x01\x02\x03", "", "not JSON" },
 };
 
@@ -222,7 +223,8 @@ static void test_bad(void **state)
 			fail_msg("%s: \"%s\" lacks \"%s\"", text, err.text, bad->words);
 		if (bad->field[0] && err.kind != ERROR_INPUT)
 			fail_msg("%s: kind %d", text, err.kind);
-		if (strcmp(bad->field, err.field) != 0 && strcmp(bad->json, "\"response_delay\":NaN"))
+		if (strcmp(bad->field, err.field) != 0 &&
+		    strcmp(bad->json, "\"response_delay\":NaN"))
 			fail_msg("%s: field \"%s\"", text, err.field);
 	}
 }

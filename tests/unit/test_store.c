@@ -22,9 +22,9 @@ static char path[64];
 static int set_up(void **state)
 {
 	(void)state;
-	return mkdtemp(directory) && snprintf(path, sizeof path, "%s/services.db", directory) > 0 ?
-		       0 :
-		       -1;
+	return mkdtemp(directory) && snprintf(path, sizeof path, "%s/services.db", directory) > 0
+		       ? 0
+		       : -1;
 }
 
 static void clear(void)
@@ -187,9 +187,8 @@ static void test_damaged(void **state)
 	store = must_open();
 	for (uint32_t i = 0; i < 200; i++) {
 		snprintf(name, sizeof name, "service-%u", i);
-		assert_int_equal(store_add(store, i, name, "{\"some\":\"text to fill pages\"}", 1,
-					   &err),
-				 0);
+		assert_int_equal(
+			store_add(store, i, name, "{\"some\":\"text to fill pages\"}", 1, &err), 0);
 	}
 	store_close(store);
 	memset(junk, 0x5a, sizeof junk);
