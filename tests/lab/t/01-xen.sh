@@ -1,6 +1,6 @@
 #!/bin/sh
 # The lab itself: a real Xen, and guests of each kind on it.
-# timeout: 120
+# timeout: 600
 # shellcheck source=tests/lab/lib/lab.sh
 . "$LAB_LIB/lab.sh"
 
@@ -22,8 +22,8 @@ xl create -q tiny-pv.cfg
 blocked() { [ "$(state "$1")" = -b---- ]; }
 wait_for 5 blocked tiny-pv
 
-wait_for 60 page 10.0.0.11
-wait_for 60 page 10.0.0.12
+wait_for 300 page 10.0.0.11
+wait_for 300 page 10.0.0.12
 page 10.0.0.11 | grep -q jitsu-lab-guest || fail "the page lacks its marker"
 page 10.0.0.11 | grep -q "hostname pv$" || fail "the page lacks the host's name"
 same "size of the large file" 1048576 "$(curl -s http://10.0.0.12/big | wc -c)"

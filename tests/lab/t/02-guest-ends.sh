@@ -1,6 +1,6 @@
 #!/bin/sh
 # The Linux guest ends in the way that its command line asks for, and a mute one sends nothing.
-# timeout: 180
+# timeout: 600
 # shellcheck source=tests/lab/lib/lab.sh
 . "$LAB_LIB/lab.sh"
 
@@ -11,14 +11,14 @@ guest mute pv 10.0.0.12 mute=1
 guest late pv 10.0.0.13 listen_delay=3
 
 said() { grep -q "serves HTTP" "/var/log/xen/console/guest-$1.log"; }
-wait_for 60 said late
+wait_for 300 said late
 page 10.0.0.13 | grep -q "hostname late$" || fail "the late guest does not serve"
-wait_for 60 said mute
+wait_for 300 said mute
 if page 10.0.0.12; then fail "the mute guest answers"; fi
 same "frames of the mute guest" 0 "$(cat "/sys/class/net/vif$(xl domid mute).0/statistics/rx_packets")"
 
 # xl acts as its defaults say: it destroys what has powered off or crashed, and starts again what rebooted.
-wait_for 60 domain_gone poweroff
-wait_for 60 domain_gone panic
+wait_for 300 domain_gone poweroff
+wait_for 300 domain_gone panic
 again() { grep -q "dies now" /var/log/xen/console/guest-reboot.log && [ "$(xl domid reboot)" -gt 5 ]; }
-wait_for 60 again
+wait_for 300 again
