@@ -40,7 +40,7 @@ struct world {
 	struct dns *dns;
 	struct link *engine;
 	struct usage *usage;
-	struct sockaddr_in udp, tcp;
+	struct sockaddr_in udp, any, tcp; /* any: UDP on all addresses */
 	char log[65536]; /* what the engine heard */
 };
 
@@ -48,6 +48,9 @@ struct packet {
 	uint8_t data[65535];
 	size_t size;
 };
+
+static inline void heard(struct world *w, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static inline void heard(struct world *w, const char *fmt, ...)
 {
@@ -112,19 +115,24 @@ static inline void expect_heard(struct world *w, const char *text)
 	w->log[0] = '\0';
 }
 
-static inline int bound(int type, struct sockaddr_in *address)
+static inline int bound_to(int type, in_addr_t host, struct sockaddr_in *address)
 {
 	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	socklen_t size = sizeof *address;
 
 	*address = (struct sockaddr_in){ .sin_family = AF_INET,
-					 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+					 .sin_addr.s_addr = htonl(host) };
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)address, sizeof *address), 0);
 	if (type == SOCK_STREAM)
 		assert_int_equal(listen(fd, 128), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)address, &size), 0);
 	return fd;
+}
+
+static inline int bound(int type, struct sockaddr_in *address)
+{
+	return bound_to(type, INADDR_LOOPBACK, address);
 }
 
 static inline int caller(int type, const struct sockaddr_in *address)
@@ -153,7 +161,7 @@ static inline void connect_engine(struct world *w)
 /* upstreams: NULL for none. */
 static inline struct world *world_new(const struct sockaddr_in *upstreams, size_t count)
 {
-	struct dns_config config = { .udp_count = 1, .tcp_count = 1, .forwarder_count = count };
+	struct dns_config config = { .udp_count = 2, .tcp_count = 1, .forwarder_count = count };
 	struct world *w = calloc(1, sizeof *w);
 	int fd = usage_create();
 
@@ -166,6 +174,7 @@ static inline struct world *world_new(const struct sockaddr_in *upstreams, size_
 	close(fd);
 	config.usage = w->usage;
 	config.udp_fds[0] = bound(SOCK_DGRAM, &w->udp);
+	config.udp_fds[1] = bound_to(SOCK_DGRAM, INADDR_ANY, &w->any);
 	config.tcp_fds[0] = bound(SOCK_STREAM, &w->tcp);
 	for (size_t i = 0; i < count; i++)
 		memcpy(&config.forwarders[i], &upstreams[i], sizeof upstreams[i]);

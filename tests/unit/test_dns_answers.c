@@ -68,6 +68,34 @@ static void test_answers(void **state)
 	finish(w);
 }
 
+/* Asked at one of many addresses, it answers from that one: others would not be taken. */
+static void test_source_address(void **state)
+{
+	struct world *w = start();
+	int two, three;
+
+	(void)state;
+	tell_service(w, (struct service){ 9, false, "down.example.org", "10.0.0.9", 0, 0 });
+	w->any.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+	two = caller(SOCK_DGRAM, &w->any);
+	w->any.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 2);
+	three = caller(SOCK_DGRAM, &w->any);
+	ask(two, 1, "www.example.org", WIRE_A, 0);
+	expect_answer(w, two, 1, "0 aa; 10.0.0.1 60");
+	ask(three, 2, "down.example.org", WIRE_A, 0);
+	ask(fd, 3, "down.example.org", WIRE_A, 0);
+	expect_heard(w, "want 9;");
+	ask(two, 4, "down.example.org", WIRE_A, 0);
+	settle(w);
+	tell(w, ready, 9);
+	expect_answer(w, three, 2, "0 aa; 10.0.0.9 60");
+	expect_answer(w, fd, 3, "0 aa; 10.0.0.9 60");
+	expect_answer(w, two, 4, "0 aa; 10.0.0.9 60");
+	close(two);
+	close(three);
+	finish(w);
+}
+
 static void test_wildcards(void **state)
 {
 	struct world *w = start();
@@ -279,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_is_read_before_the_table),
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_source_address),
 		cmocka_unit_test(test_wildcards),
 		cmocka_unit_test(test_case_and_soa),
 		cmocka_unit_test(test_edns),
