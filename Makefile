@@ -101,6 +101,8 @@ install: all
 	$(INSTALL) -m 755 $(O)/jitsuctl $(DESTDIR)$(PREFIX)/bin/jitsuctl
 	$(INSTALL) -m 644 daemon/jitsud.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	$(INSTALL) -m 644 jitsuctl/jitsuctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(INSTALL) -m 644 jitsuctl/jitsuctl.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/jitsuctl
 	$(INSTALL) -m 644 proto/PROTOCOL.md proto/openrpc.json README.md CHANGES LICENSE \
 		$(DESTDIR)$(PREFIX)/share/doc/jitsu/
 	sed 's|@PREFIX@|$(PREFIX)|g' xen-config/jitsud.service \

@@ -337,6 +337,24 @@ static void half_closed(void **state)
 	}
 }
 
+/* More lines than are taken in one turn, and nobody who sends more. */
+static void many_then_half_closed(void **state)
+{
+	int fd = client();
+	size_t size;
+	bool eof;
+	cleanup_free char *heard = NULL;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(send(fd, STATUS, strlen(STATUS), 0), strlen(STATUS));
+	shutdown(fd, SHUT_WR);
+	heard = hear(fd, &size, &eof);
+	assert_int_equal(count_of(heard, "\n"), 100);
+	assert_true(eof);
+	close(fd);
+}
+
 #if !SANITIZED
 static size_t in_use(void)
 {
@@ -754,6 +772,7 @@ int main(void)
 		TEST(noise),		 TEST(silent_clients),	       TEST(no_descriptors),
 		TEST(slow_reader),	 TEST(many_under_way),	       TEST(gone_before_the_answer),
 		TEST(strangers_may_read), TEST(read_access),	       TEST(fuzz),
+		TEST(many_then_half_closed),
 	};
 
 	log_open("test", LOG_LEVEL_ERROR);
