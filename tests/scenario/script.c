@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "client.h"
@@ -31,6 +32,7 @@ struct script {
 	size_t label_count;
 	unsigned unsettled;
 	bool skipped;
+	char allowed[256]; /* errors in the log with this text are expected; "" none are */
 };
 
 typedef int step_fn(struct script *script, char *args);
@@ -316,6 +318,49 @@ static int step_upstream(struct script *script, char *args)
 	if (i < 0)
 		return -1;
 	world_upstream(world(script), i == 1);
+	return 0;
+}
+
+/* --- the log --------------------------------------------------------------------------------- */
+
+/* What the rooms have logged: standard error is a file. NULL-terminated; the caller frees it. */
+static char *read_log(void)
+{
+	off_t size = lseek(STDERR_FILENO, 0, SEEK_END);
+	char *text = calloc(1, size > 0 ? (size_t)size + 1 : 1);
+
+	if (!text || (size > 0 && pread(STDERR_FILENO, text, (size_t)size, 0) != (ssize_t)size))
+		world_die("reading the log");
+	return text;
+}
+
+static int step_log(struct script *script, char *args)
+{
+	cleanup_free char *text = NULL;
+
+	world(script);
+	text = read_log();
+	return strstr(text, args) ? 0 : fail(script, "the log has nothing of \"%s\"", args);
+}
+
+static int step_allow(struct script *script, char *args)
+{
+	snprintf(script->allowed, sizeof script->allowed, "%s", args);
+	return 0;
+}
+
+/* An error that a room logs is a fault, unless the script allows for it. */
+static int check_log(struct script *script)
+{
+	cleanup_free char *text = read_log();
+	char *rest = text, *line;
+
+	while ((line = strsep(&rest, "\n"))) {
+		const char *error = strstr(line, " error: ");
+
+		if (error && (!script->allowed[0] || !strstr(error, script->allowed)))
+			return fail(script, "a room logged an%s", error);
+	}
 	return 0;
 }
 
@@ -739,6 +784,8 @@ static const struct {
 	{ "error", step_error, "LABEL FIELD [TEXT]" },
 	{ "refused", step_refused, "FIELD METHOD [JSON]" },
 	{ "pending", step_pending, "LABEL" },
+	{ "log", step_log, "TEXT" },
+	{ "allow", step_allow, "TEXT  (errors in the log with this text are expected)" },
 };
 
 void script_usage(void)
@@ -863,6 +910,8 @@ enum script_result script_run(const char *path, const char *folder, struct scrip
 		if (*text)
 			r = run_line(&script, text);
 	}
+	if (r == 0)
+		r = check_log(&script);
 	if (r < 0 && script.world)
 		snprintf(report->trace, sizeof report->trace, "%s", world_trace(script.world));
 	script_clear(&script);

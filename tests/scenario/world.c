@@ -62,8 +62,12 @@ struct world {
 
 	struct boot_count *boots;
 	size_t boot_count;
-	struct domain *domains;
-	size_t domain_count;
+	/* What there is as messages tell, and what the survey under way has told so far: domains
+	 * that come or go while there is no engine are told of by the next survey only. */
+	struct domains {
+		struct domain *v;
+		size_t n;
+	} domains, found;
 	char (*started)[NAME_MAX_SIZE]; /* by id: the service last started under it */
 	size_t started_count;
 	char broken[256]; /* what must never be, and was */
@@ -168,29 +172,60 @@ static void on_start(void *arg, const struct msg_start *m)
 	json_object_put(spec);
 }
 
+static void put_domain(struct world *world, struct domains *domains, uint32_t domid,
+		       const char *service)
+{
+	for (size_t i = 0; i < domains->n; i++)
+		if (strcmp(domains->v[i].service, service) == 0)
+			snprintf(world->broken, sizeof world->broken,
+				 "%s has two domains at once, %u and %u", service,
+				 domains->v[i].domid, domid);
+	domains->v = grow(domains->v, domains->n + 1, sizeof *domains->v);
+	domains->v[domains->n].domid = domid;
+	snprintf(domains->v[domains->n].service, NAME_MAX_SIZE, "%s", service);
+	domains->n++;
+}
+
 static void on_created(void *arg, const struct msg_created *m)
 {
 	struct world *world = arg;
-	const char *service = world->started[m->id];
-	struct domain *domain;
 
-	for (size_t i = 0; i < world->domain_count; i++)
-		if (strcmp(world->domains[i].service, service) == 0)
-			snprintf(world->broken, sizeof world->broken,
-				 "%s has two domains at once, %u and %u", service,
-				 world->domains[i].domid, m->domid);
-	world->domains = grow(world->domains, world->domain_count + 1, sizeof *world->domains);
-	domain = &world->domains[world->domain_count++];
-	domain->domid = m->domid;
-	snprintf(domain->service, NAME_MAX_SIZE, "%s", service);
+	put_domain(world, &world->domains, m->domid, world->started[m->id]);
+}
+
+static void on_survey(void *arg, const struct msg_survey *m)
+{
+	struct world *world = arg;
+
+	(void)m;
+	world->found.n = 0;
+}
+
+static void on_found(void *arg, const struct msg_found *m)
+{
+	struct world *world = arg;
+
+	put_domain(world, &world->found, m->domid, m->service);
+}
+
+static void on_survey_end(void *arg, const struct msg_survey_end *m)
+{
+	struct world *world = arg;
+
+	(void)m;
+	free(world->domains.v);
+	world->domains = world->found;
+	world->found = (struct domains){ NULL, 0 };
 }
 
 static void gone(struct world *world, uint32_t domid)
 {
-	for (size_t i = 0; i < world->domain_count; i++) {
-		if (world->domains[i].domid != domid)
+	struct domains *domains = &world->domains;
+
+	for (size_t i = 0; i < domains->n; i++) {
+		if (domains->v[i].domid != domid)
 			continue;
-		world->domains[i] = world->domains[--world->domain_count];
+		domains->v[i] = domains->v[--domains->n];
 		return;
 	}
 }
@@ -209,7 +244,9 @@ static void on_died(void *arg, const struct msg_died *m)
 static void on_seen(void *arg, const char *way, const uint8_t *data, size_t size)
 {
 	static const struct message_handlers counted = {
-		.start = on_start, .created = on_created, .stopped = on_stopped, .died = on_died
+		.start = on_start, .created = on_created, .stopped = on_stopped,
+		.died = on_died,   .survey = on_survey,	  .found = on_found,
+		.survey_end = on_survey_end,
 	};
 	struct world *world = arg;
 	struct line line = { world->trace[world->traced++ % TRACE_LINES], 0, TRACE_WIDTH };
@@ -227,6 +264,9 @@ static void on_seen(void *arg, const char *way, const uint8_t *data, size_t size
 	case MESSAGE_created:
 	case MESSAGE_stopped:
 	case MESSAGE_died:
+	case MESSAGE_survey:
+	case MESSAGE_found:
+	case MESSAGE_survey_end:
 		message_dispatch(data, size, &counted, world, NULL);
 	}
 }
@@ -254,7 +294,7 @@ unsigned world_boots(const struct world *world, const char *service)
 
 unsigned world_domains(const struct world *world)
 {
-	return (unsigned)world->domain_count;
+	return (unsigned)world->domains.n;
 }
 
 const char *world_broken(const struct world *world)
@@ -523,7 +563,7 @@ void world_down(struct world *world, enum world_room room)
 		break;
 	default:
 		toolstack_free(TAKE(world->toolstack));
-		world->domain_count = 0; /* sim's domains live in it */
+		world->domains.n = world->found.n = 0; /* sim's domains live in it */
 	}
 }
 
@@ -605,7 +645,8 @@ void world_free(struct world *world)
 	close(world->marker_fd);
 	close(world->control_fd);
 	free(world->boots);
-	free(world->domains);
+	free(world->domains.v);
+	free(world->found.v);
 	free(world->started);
 	free(world);
 }
