@@ -81,7 +81,7 @@ FIELD(boot, retired, MSEC, "queries for it wait from here on")
 FIELD(boot, stopped, MSEC, "its domain is gone")
 
 FIELD(removed, name, TEXT, "the service that is gone")
-FIELD(removed, destroyed, BOOL, "false: its domain is still there, 30 s later; the daemon goes on trying")
+FIELD(removed, destroyed, BOOL, "false: after 30 s its domain is still there; it is tried further")
 
 FIELD(services, simulated, BOOL, "true: no virtual machine is behind any of them (backend sim)")
 FIELD(services, services, SERVICES, "one object a service, in the order of their names")
