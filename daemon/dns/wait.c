@@ -18,7 +18,7 @@ struct wait_place {
 
 struct waiter {
 	struct wait_query query;
-	uint64_t deadline;
+	uint64_t deadline, number; /* number: in the order of parking */
 	LIST_ENTRY(waiter) same; /* in its bucket */
 	size_t heap_index, bytes;
 	unsigned count, left; /* of its places; of those, still in a queue */
@@ -33,6 +33,7 @@ struct wait {
 	struct timer *timer;
 	uint64_t key;
 	struct waiter **heap; /* the earliest deadline first */
+	uint64_t last_number;
 	size_t count, room, bytes;
 	LIST_HEAD(waiters, waiter) buckets[BUCKETS];
 };
@@ -185,6 +186,7 @@ enum wait_result wait_park(struct wait *wait, const struct wait_query *query,
 	waiter->query.packet = (uint8_t *)&waiter->places[count];
 	memcpy(waiter->query.packet, query->packet, query->size);
 	waiter->deadline = deadline;
+	waiter->number = ++wait->last_number;
 	waiter->bytes = bytes;
 	waiter->count = waiter->left = count;
 	for (unsigned i = 0; i < count; i++) {
@@ -235,6 +237,13 @@ unsigned wait_release(struct wait *wait, struct wait_queue *queue, enum wait_end
 	return done;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	const struct waiter *const *left = a, *const *right = b;
+
+	return ((*left)->number > (*right)->number) - ((*left)->number < (*right)->number);
+}
+
 void wait_again(struct wait *wait, struct wait_queue *queue)
 {
 	struct wait_place *place;
@@ -254,6 +263,9 @@ void wait_again(struct wait *wait, struct wait_queue *queue)
 		abort();
 	for (size_t i = 0; i < count; i++)
 		all[i] = wait->heap[i];
+	/* Who came first is wanted first: the engine keeps that order. */
+	if (count)
+		qsort(all, count, sizeof *all, by_number);
 	for (size_t i = 0; i < count; i++)
 		finish(wait, all[i], WAIT_AGAIN);
 	free(all);
