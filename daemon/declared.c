@@ -8,14 +8,19 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "proto/control.h"
 #include "proto/spec.h"
 
-static void add(struct declared *declared, struct json_object *object)
+static void add(struct declared *declared, const char *from, struct json_object *object)
 {
 	char *text = strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
 
 	declared->v = reallocarray(declared->v, declared->n + 1, sizeof *declared->v);
-	if (!declared->v || !text)
+	declared->from = reallocarray(declared->from, declared->n + 1, sizeof *declared->from);
+	if (!declared->v || !declared->from || !text)
+		abort();
+	declared->from[declared->n] = strdup(from);
+	if (!declared->from[declared->n])
 		abort();
 	declared->v[declared->n++] = text;
 }
@@ -24,7 +29,7 @@ static int add_entries(struct declared *declared, const char *path, struct json_
 		       struct error *err)
 {
 	if (json_object_is_type(read, json_type_object)) {
-		add(declared, read);
+		add(declared, path, read);
 		return 0;
 	}
 	if (!json_object_is_type(read, json_type_array))
@@ -36,21 +41,27 @@ static int add_entries(struct declared *declared, const char *path, struct json_
 		if (!json_object_is_type(entry, json_type_object))
 			return error_set(err, ERROR_INPUT, "%s: entry %zu: expected a service object",
 					 path, i);
-		add(declared, entry);
+		add(declared, path, entry);
 	}
 	return 0;
 }
 
 static int add_file(struct declared *declared, const char *path, struct error *err)
 {
-	struct json_object *read = json_object_from_file(path);
+	cleanup_file FILE *file = fopen(path, "re");
+	cleanup_free char *text = NULL;
+	struct json_object *read = NULL;
+	size_t room = 0;
+	ssize_t size;
 	int r;
 
-	if (!read) {
-		const char *why = json_util_get_last_err() ?: "not JSON";
-
-		return error_set(err, ERROR_INPUT, "%s: %.*s", path, (int)strcspn(why, "\n"), why);
-	}
+	if (!file)
+		return error_errno(err, "%s", path);
+	size = getdelim(&text, &room, '\0', file); /* all of it: JSON holds no NUL */
+	if (ferror(file))
+		return error_errno(err, "%s", path);
+	if (control_parse(size < 0 ? "" : text, size < 0 ? 0 : (size_t)size, &read, err) < 0)
+		return error_wrap(err, "%s", path);
 	r = add_entries(declared, path, read, err);
 	json_object_put(read);
 	return r;
@@ -85,7 +96,7 @@ int declared_read(struct declared *declared, const struct config *config, struct
 
 		if (!object)
 			goto fail;
-		add(declared, object);
+		add(declared, "argument", object);
 		json_object_put(object);
 	}
 	return 0;
@@ -94,10 +105,24 @@ fail:
 	return -1;
 }
 
+int declared_check(const struct declared *declared, bool simulated, struct error *err)
+{
+	for (size_t i = 0; i < declared->n; i++) {
+		cleanup_spec struct spec *spec = spec_from_text(declared->v[i], simulated, err);
+
+		if (!spec)
+			return error_wrap(err, "%s", declared->from[i]);
+	}
+	return 0;
+}
+
 void declared_free(struct declared *declared)
 {
-	for (size_t i = 0; i < declared->n; i++)
+	for (size_t i = 0; i < declared->n; i++) {
 		free(declared->v[i]);
+		free(declared->from[i]);
+	}
 	free(declared->v);
+	free(declared->from);
 	*declared = (struct declared){ 0 };
 }

@@ -2,6 +2,7 @@
 #ifndef JITSU_DECLARED_H
 #define JITSU_DECLARED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "config.h"
@@ -11,11 +12,14 @@ struct error;
 /* Specifications as JSON texts, unchecked but for being objects. */
 struct declared {
 	char **v;
+	char **from; /* the file of each, "argument" for one given on the command line */
 	size_t n;
 };
 
 /* 0, or -1 with an error that names the file. A folder that is missing is no error. */
 int declared_read(struct declared *declared, const struct config *config, struct error *err);
+/* Are they services, each on its own? 0, or -1 with an error that names the file. */
+int declared_check(const struct declared *declared, bool simulated, struct error *err);
 void declared_free(struct declared *declared);
 
 #endif

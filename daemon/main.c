@@ -265,8 +265,14 @@ int main(int argc, char **argv)
 		fprintf(stderr, "jitsud: %s\n", err.text);
 		return 2;
 	}
-	if (daemon.config.check)
-		return 0;
+	if (daemon.config.check) {
+		bool simulated = strcmp(daemon.config.backend, "sim") == 0;
+
+		if (declared_check(&daemon.declared, simulated, &err) == 0)
+			return 0;
+		fprintf(stderr, "jitsud: %s\n", err.text);
+		return 2;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	log_open("jitsud", daemon.resources.log_level);
 	raise_descriptors();

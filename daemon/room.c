@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -178,6 +179,7 @@ int room_run(enum room room, int parent_fd, const struct room_resources *resourc
 	struct error err = { 0 };
 
 	log_open(room_name(room), resources->log_level);
+	umask(0077); /* what a room writes is its own: the store, libxl's records */
 	running.loop = loop_new(LOOP_CLOCK_REAL);
 	if (!running.loop)
 		return 1;

@@ -124,6 +124,9 @@ static void test_declared(void **state)
 	assert_int_equal(declared.n, 3);
 	assert_non_null(strstr(declared.v[1], "\"b\""));
 	assert_non_null(strstr(declared.v[2], "c.example"));
+	assert_int_equal(declared_check(&declared, true, &err), -1);
+	assert_non_null(strstr(err.text, conf_path));
+	assert_non_null(strstr(err.text, "dns: missing"));
 	declared_free(&declared);
 	write_conf("[ { \"name\": \"a\" }, 7 ]");
 	assert_int_equal(declared_read(&declared, &config, &err), -1);
