@@ -36,26 +36,48 @@ MESSAGE(failed, ENGINE, DNS, U32(id) U16(info_code) TEXT(text),
 /* engine and toolstack. After a connect the engine sends survey first. */
 MESSAGE(survey, ENGINE, TOOLSTACK, U8(unused), "name every domain that is or may be ours")
 MESSAGE(check, ENGINE, TOOLSTACK, U32(request) TEXT(spec), "could this service be started?")
-MESSAGE(start, ENGINE, TOOLSTACK, U32(id) U32(boot) TEXT(spec),
-	"build and start its domain; spec as JSON, with uuid")
+MESSAGE(start, ENGINE, TOOLSTACK, U32(id) U32(boot) U8(restore) TEXT(spec),
+	"build and start its domain; spec as JSON, with uuid; restore: from its suspend image if "
+	"there is one")
+MESSAGE(wake, ENGINE, TOOLSTACK, U32(id) U32(boot) U32(domid), "let a paused domain run")
 MESSAGE(stop, ENGINE, TOOLSTACK, U32(id) U32(domid) U8(mode) U32(limit),
-	"stop that domain; mode is enum spec_stop_mode, limit in ms")
+	"put that domain, which runs or is paused, away; mode is enum spec_stop_mode; limit in ms "
+	"is shutdown's: then it is destroyed")
+MESSAGE(discard, ENGINE, TOOLSTACK, U32(id) BYTES(uuid),
+	"delete its suspend image, if there is one")
+MESSAGE(measure, ENGINE, TOOLSTACK, U32(id) U32(domid), "how much traffic?")
 MESSAGE(found, TOOLSTACK, ENGINE,
-	U32(domid) BYTES(uuid) U8(whole) U8(running) TEXT(service),
-	"an answer to survey; whole: built to the end; service: the name it was started for, "
-	"empty if the domain bears no mark of ours")
+	U32(domid) BYTES(uuid) U8(whole) U8(running) U8(paused) TEXT(service),
+	"an answer to survey; whole: built to the end; paused: put to sleep by a stop; service: the "
+	"name it was started for, empty if the domain bears no mark of ours")
+MESSAGE(image, TOOLSTACK, ENGINE, BYTES(uuid), "a suspend image that a survey found")
+MESSAGE(memory, TOOLSTACK, ENGINE, U64(free) U64(total),
+	"of the host, in KiB; after each build, stop and suspend, and before survey_end")
 MESSAGE(survey_end, TOOLSTACK, ENGINE, U64(memory_free) U64(memory_total) TEXT(backend) TEXT(version),
 	"that was all; memory of the host in KiB")
-MESSAGE(checked, TOOLSTACK, ENGINE, U32(request) U8(kind) TEXT(field) TEXT(text),
-	"answer to check: enum error_kind, ERROR_NONE if it could")
-MESSAGE(created, TOOLSTACK, ENGINE, U32(id) U32(boot) U32(domid) U64(began) U64(at),
-	"the domain is built and runs; building began at `began`")
+MESSAGE(checked, TOOLSTACK, ENGINE, U32(request) U8(kind) TEXT(field) TEXT(text) TEXT(addition),
+	"answer to check: enum error_kind, ERROR_NONE if it could; addition: a JSON object of keys "
+	"that were found out, empty if none")
+MESSAGE(created, TOOLSTACK, ENGINE,
+	U32(id) U32(boot) U32(domid) U8(restored) U64(began) U64(at) TEXT(note),
+	"the domain is built and runs; building began at `began`; note: why it was booted although "
+	"it was to be restored, empty if not")
 MESSAGE(frame, TOOLSTACK, ENGINE, U32(id) U32(boot) U64(at),
 	"its first frame came out of a vif; never sent for a service without nic")
+MESSAGE(key, TOOLSTACK, ENGINE, U32(id) U32(boot) U64(at), "its wait_for_key is there")
 MESSAGE(start_failed, TOOLSTACK, ENGINE, U32(id) U32(boot) U8(kind) TEXT(field) TEXT(text),
-	"nothing of it is left")
-MESSAGE(died, TOOLSTACK, ENGINE, U32(domid) U8(reason),
-	"shut down by itself: libxl_shutdown_reason, 255 when it was destroyed by somebody; "
-	"a domain that is left is the engine's to stop")
+	"nothing of it is left, but its suspend image if that was not used")
+MESSAGE(woken, TOOLSTACK, ENGINE, U32(id) U32(boot) U64(at), "answer to wake: it runs")
+MESSAGE(wake_failed, TOOLSTACK, ENGINE, U32(id) U32(boot) TEXT(text),
+	"answer to wake: it is still paused, or dead, which is the engine's to stop")
+MESSAGE(died, TOOLSTACK, ENGINE, U32(domid) U8(reason) TEXT(console),
+	"shut down by itself: libxl_shutdown_reason, 255 when it was destroyed by somebody; console: "
+	"its last lines; a domain that is left is the engine's to stop")
 MESSAGE(stopped, TOOLSTACK, ENGINE, U32(id) U32(domid) U64(at), "answer to stop: it is gone")
-MESSAGE(stop_failed, TOOLSTACK, ENGINE, U32(id) U32(domid) TEXT(text), "answer to stop: it is still there")
+MESSAGE(paused, TOOLSTACK, ENGINE, U32(id) U32(domid) U64(at), "answer to stop with mode pause")
+MESSAGE(suspended, TOOLSTACK, ENGINE, U32(id) U32(domid) U64(at),
+	"answer to stop with mode suspend: the domain is gone, its image is kept")
+MESSAGE(stop_failed, TOOLSTACK, ENGINE, U32(id) U32(domid) TEXT(text),
+	"answer to stop: it is still there, as it was before")
+MESSAGE(measured, TOOLSTACK, ENGINE, U32(id) U32(domid) U64(rx) U64(tx),
+	"bytes since its creation: to the guest, from the guest")

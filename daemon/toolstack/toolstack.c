@@ -215,7 +215,11 @@ static void on_created(void *arg, uint32_t id, uint32_t boot, uint32_t domid, ui
 
 	if (is_ours(toolstack, id, boot))
 		message_send_created(toolstack->link,
-				     &(struct msg_created){ id, boot, domid, began, at });
+				     &(struct msg_created){ .id = id,
+							    .boot = boot,
+							    .domid = domid,
+							    .began = began,
+							    .at = at });
 	try_survey(toolstack);
 }
 
@@ -243,7 +247,7 @@ static void on_died(void *arg, uint32_t domid, uint8_t reason)
 
 	log_info("domain %u died, reason %u", domid, reason);
 	if (reporting(toolstack))
-		message_send_died(toolstack->link, &(struct msg_died){ domid, reason });
+		message_send_died(toolstack->link, &(struct msg_died){ .domid = domid, .reason = reason });
 }
 
 static void on_stopped(void *arg, uint32_t id, uint32_t domid, const struct error *err)
@@ -334,11 +338,38 @@ static void take_stop(void *arg, const struct msg_stop *m)
 						.limit = m->limit });
 }
 
+static void take_wake(void *arg, const struct msg_wake *m)
+{
+	struct toolstack *toolstack = arg;
+
+	message_send_wake_failed(toolstack->link,
+				 &(struct msg_wake_failed){ .id = m->id,
+							    .boot = m->boot,
+							    .text = "it is not paused" });
+}
+
+static void take_discard(void *arg, const struct msg_discard *m)
+{
+	(void)arg;
+	(void)m;
+}
+
+static void take_measure(void *arg, const struct msg_measure *m)
+{
+	struct toolstack *toolstack = arg;
+
+	message_send_measured(toolstack->link,
+			      &(struct msg_measured){ .id = m->id, .domid = m->domid });
+}
+
 static const struct message_handlers handlers = {
 	.survey = take_survey,
 	.check = take_check,
 	.start = take_start,
 	.stop = take_stop,
+	.wake = take_wake,
+	.discard = take_discard,
+	.measure = take_measure,
 };
 
 static void on_message(void *arg, const uint8_t *data, size_t size, int fd)
