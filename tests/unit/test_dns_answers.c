@@ -10,8 +10,8 @@ static struct world *start(void)
 		  .addresses = "10.0.0.1 2001:db8::1" },
 		{ .id = 2, .ready = true, .names = "pool.example.org", .addresses = "10.0.0.2", .ttl = 30 },
 		{ .id = 3, .ready = true, .names = "pool.example.org", .addresses = "10.0.0.3" },
-		{ .id = 4, .ready = true, .names = "*.wild.example.org b.c.wild.example.org",
-		  .addresses = "10.0.0.4" },
+		{ .id = 4, .ready = true, .names = "*.wild.example.org", .addresses = "10.0.0.4" },
+		{ .id = 5, .ready = true, .names = "b.c.wild.example.org", .addresses = "10.0.0.5" },
 	};
 	struct world *w = world_new(NULL, 0);
 
@@ -104,12 +104,14 @@ static void test_wildcards(void **state)
 	expect(w, "a.wild.example.org", WIRE_A, 0, "0 aa; 10.0.0.4 60");
 	expect(w, "x.y.wild.example.org", WIRE_A, 0, "0 aa; 10.0.0.4 60");
 	expect(w, "x.wild.example.org", WIRE_AAAA, 0, "0 aa; SOA 60");
-	expect(w, "b.c.wild.example.org", WIRE_A, 0, "0 aa; 10.0.0.4 60");
+	expect(w, "b.c.wild.example.org", WIRE_A, 0, "0 aa; 10.0.0.5 60");
 	/* RFC 4592: below or at a name that exists, empty or not, the wildcard is not asked. */
 	expect(w, "c.wild.example.org", WIRE_A, 0, "5");
 	expect(w, "a.c.wild.example.org", WIRE_A, 0, "5");
 	expect(w, "a.b.c.wild.example.org", WIRE_A, 0, "5");
 	expect(w, "wild.example.org", WIRE_A, 0, "5");
+	tell(w, forget, 5);
+	expect(w, "a.b.c.wild.example.org", WIRE_A, 0, "0 aa; 10.0.0.4 60");
 	tell(w, forget, 4);
 	expect(w, "a.wild.example.org", WIRE_A, 0, "5");
 	finish(w);

@@ -93,7 +93,10 @@ static void test_there_and_back(void **state)
 	make_response(&p);
 	p.data[13] = 'w'; /* an upstream that does not keep the case: we do */
 	respond(up[0], &p, &from);
-	expect_answer(w, fd, 4242, "0 ra; 192.0.2.1 5");
+	assert_true(get_packet(w, fd, &p, PATIENCE));
+	assert_string_equal(describe(&p), "0 ra; 192.0.2.1 5");
+	assert_memory_equal(p.data, q.data, 2);
+	assert_memory_equal(p.data + 12, q.data + 12, 17 + 4);
 	ask(fd, 1, "www.example.org", WIRE_A, 0);
 	expect_answer(w, fd, 1, "0 aa ra; 10.0.0.1 60");
 	finish(w);

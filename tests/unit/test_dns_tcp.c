@@ -178,21 +178,24 @@ static void test_half_close(void **state)
 	world_free(w);
 }
 
+/* The next client must not get what the last one asked for. */
 static void test_gone_before_the_answer(void **state)
 {
+	const struct linger reset = { .l_onoff = 1 };
 	struct world *w = start();
 	int fd = caller(SOCK_STREAM, &w->tcp), other;
 
 	(void)state;
 	ask_stream(fd, 1, "down.example.org", WIRE_A);
 	expect_heard(w, "want 2;");
-	send(fd, "\0", 1, 0);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 	close(fd);
 	settle(w);
 	other = caller(SOCK_STREAM, &w->tcp);
 	ask_stream(other, 2, "up.example.org", WIRE_A);
 	expect_frame(w, other, 2, ANSWER);
 	tell(w, ready, 2);
+	expect_heard(w, "answered 2 1;");
 	ask_stream(other, 3, "up.example.org", WIRE_A);
 	expect_frame(w, other, 3, ANSWER);
 	close(other);
@@ -307,6 +310,25 @@ static void test_deep_pipeline(void **state)
 	world_free(w);
 }
 
+/* What was read but not yet taken, because too much was outstanding, is taken when it is not. */
+static void test_rest_of_a_pipeline(void **state)
+{
+	enum { COUNT = TCP_OUTSTANDING_MAX + 24 };
+	struct world *w = start();
+	int fd = caller(SOCK_STREAM, &w->tcp);
+	static struct packet p;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT; i++)
+		ask_stream(fd, (uint16_t)i, "down.example.org", WIRE_A);
+	expect_heard(w, "want 2;");
+	tell(w, ready, 2);
+	for (unsigned i = 0; i < COUNT; i++)
+		assert_true(get_frame(w, fd, &p, PATIENCE));
+	close(fd);
+	world_free(w);
+}
+
 /* One who asks and does not read is not read from any more, and closed when its time is up. */
 static void test_slow_reader(void **state)
 {
@@ -317,6 +339,9 @@ static void test_slow_reader(void **state)
 	char sink[4096];
 
 	(void)state;
+	/* That it waits for something too does not save it. */
+	tell_service(w, (struct service){ 2, false, "down.example.org", "10.0.0.2", 0, 60000 });
+	ask_stream(fd, 1, "down.example.org", WIRE_A);
 	p = frame(&p);
 	for (int quiet = 0; quiet < 20;) {
 		ssize_t r = send(fd, p.data, p.size, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -383,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_who_waits_is_not_idle),
 		cmocka_unit_test(test_too_many_connections),
 		cmocka_unit_test(test_deep_pipeline),
+		cmocka_unit_test(test_rest_of_a_pipeline),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_garbage),
 	};
