@@ -27,7 +27,7 @@ def whole(i):
     """A service that uses most of the keys."""
     return {"name": f"s{i}", "dns": [f"s{i}.test", f"www.s{i}.test"], "ip": [f"10.2.{i}.1", f"fd00::{i + 1:x}"],
             "kernel": f"{GUESTS}/linux.vmlinuz", "ramdisk": f"{GUESTS}/linux.initrd",
-            "cmdline": 'a="b c",d=\u00e9 \\ \'', "memory": 65536 + i, "vcpus": 2, "type": "pvh",
+            "cmdline": 'a="b c",d=\u00e9 \\ \'', "memory": 65536 + i, "vcpus": 1, "type": "pvh",
             "nic": ["xenbr0", "xenbr1"], "mac": ["00:16:3e:00:00:01", "00:16:3e:00:00:02"], "ttl": i,
             "response_delay": 0.25, "wait_limit": 100 + i, "stop_mode": "destroy"}
 
