@@ -1,18 +1,50 @@
 #include "base/error.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #define VALUE_MAX 64
 
+/* Bytes of the character at `text` that may be shown: 0 for a control character, and for what is
+ * not UTF-8 (RFC 3629). */
+static size_t shown_size(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+	size_t size = c[0] < 0x80 ? 1 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
+
+	if (size == 1)
+		return c[0] >= 0x20 && c[0] != 0x7f;
+	if (c[0] < 0xc2 || c[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i < size; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	if ((c[0] == 0xc2 && c[1] < 0xa0) ||			     /* C1 */
+	    (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) || /* surrogates */
+	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+		return 0;
+	return size;
+}
+
+/* Where text was cut, half a character may be left at its end. */
+static void drop_half_character(char *text)
+{
+	size_t n = strlen(text), back = n;
+
+	while (back > 0 && n - back < 4 && ((unsigned char)text[back - 1] & 0xc0) == 0x80)
+		back--;
+	if (back > 0 && (unsigned char)text[back - 1] >= 0xc0 && !shown_size(text + back - 1))
+		text[back - 1] = '\0';
+}
+
 static void __attribute__((format(printf, 2, 0)))
 append_v(char *text, const char *fmt, va_list ap)
 {
 	size_t used = strlen(text);
 
-	vsnprintf(text + used, ERROR_TEXT_MAX - used, fmt, ap);
+	if (vsnprintf(text + used, ERROR_TEXT_MAX - used, fmt, ap) >= (int)(ERROR_TEXT_MAX - used))
+		drop_half_character(text);
 }
 
 static void __attribute__((format(printf, 2, 3))) append(char *text, const char *fmt, ...)
@@ -74,13 +106,20 @@ int error_field(struct error *err, enum error_kind kind, const char *field, cons
 		char shown[VALUE_MAX + 1];
 		size_t n = 0;
 
-		for (; value[n] && n < VALUE_MAX; n++) {
-			unsigned char c = (unsigned char)value[n];
+		while (*value && n < VALUE_MAX) {
+			size_t size = shown_size(value);
 
-			shown[n] = c >= 0x80 || isprint(c) ? (char)c : '?';
+			if (n + size > VALUE_MAX)
+				break;
+			if (size)
+				memcpy(shown + n, value, size);
+			else
+				shown[n] = '?';
+			n += size ? size : 1;
+			value += size ? size : 1;
 		}
 		shown[n] = '\0';
-		append(err->text, "\"%s%s\": ", shown, value[n] ? "…" : "");
+		append(err->text, "\"%s%s\": ", shown, *value ? "…" : "");
 	}
 	va_start(ap, fmt);
 	append_v(err->text, fmt, ap);

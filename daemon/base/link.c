@@ -82,7 +82,8 @@ static int receive(struct link *link)
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = control.bytes,
-			      .msg_controllen = sizeof control.bytes };
+			      /* CMSG_SPACE's padding would take a second descriptor, and leak it. */
+			      .msg_controllen = CMSG_LEN(sizeof(int)) };
 	struct cmsghdr *cmsg;
 	bool freed = false;
 	int fd = -1;
