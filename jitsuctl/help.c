@@ -5,14 +5,17 @@
 
 #include "base/cleanup.h"
 #include "jitsuctl/jitsuctl.h"
+#include "proto/spec_kind.h"
 
 #define WIDTH 79
-#define LABEL 18
+#define LABEL 22
 
 static const struct {
-	const char *key, *help;
+	const char *key;
+	enum spec_kind kind;
+	const char *help;
 } spec_rows[] = {
-#define SPEC_KEY(key, kind, min, max, help) { #key, help },
+#define SPEC_KEY(key, kind, min, max, help) { #key, SPEC_KIND_##kind, help },
 #include "proto/spec.tbl.h"
 #undef SPEC_KEY
 };
@@ -26,6 +29,17 @@ static const struct {
 	{ STATUS_USAGE, "the command line is wrong" },
 	{ STATUS_NO_DAEMON, "no daemon on the socket, or it went away" },
 };
+
+/* A key's help, with its words in front if it is one of several words. The caller frees it. */
+static char *spec_help(size_t i)
+{
+	char words[128], *text;
+
+	spec_words_join(spec_rows[i].kind, words, sizeof words);
+	if (asprintf(&text, "%s%s%s", words, *words ? ": " : "", spec_rows[i].help) < 0)
+		abort();
+	return text;
+}
 
 /* --- on the terminal --- */
 
@@ -123,8 +137,11 @@ static void help_command(const struct command *command)
 	write_options(command);
 	if (strcmp(command->name, "add") == 0) {
 		printf("\nkeys of a service:\n");
-		for (size_t i = 0; i < ARRAY_SIZE(spec_rows); i++)
-			write_row(spec_rows[i].key, spec_rows[i].help);
+		for (size_t i = 0; i < ARRAY_SIZE(spec_rows); i++) {
+			cleanup_free char *text = spec_help(i);
+
+			write_row(spec_rows[i].key, text);
+		}
 	}
 	printf("\nexamples:\n");
 	each_line(command->examples, write_example);
@@ -162,9 +179,8 @@ enum status command_help(struct context *context)
 
 		command = command_find(name);
 		if (!command && near)
-			return complain_usage(context,
-					      "%.64s: unknown command; did you mean '%s'?", name,
-					      near);
+			return complain_usage(context, "%.64s: unknown command; did you mean '%s'?",
+					      name, near);
 		if (!command)
 			return complain_usage(context, "%.64s: unknown command", name);
 	}
@@ -260,10 +276,13 @@ static void document_man(void)
 			man_command(c);
 	}
 	printf(".SH KEYS OF A SERVICE\n"
-	       "In the KEY=VALUE form as well as in JSON; name, dns and ip are needed, kernel and\n"
-	       "memory, too, unless the daemon's backend is sim.\n");
-	for (size_t i = 0; i < ARRAY_SIZE(spec_rows); i++)
-		roff_row(spec_rows[i].key, spec_rows[i].help);
+	       "In the KEY=VALUE form as well as in JSON; name and dns are needed, ip unless the\n"
+	       "rumprun_config has it, kernel and memory unless the daemon's backend is sim.\n");
+	for (size_t i = 0; i < ARRAY_SIZE(spec_rows); i++) {
+		cleanup_free char *text = spec_help(i);
+
+		roff_row(spec_rows[i].key, text);
+	}
 	printf(".SH EXIT STATUS\n");
 	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
 		char label[16];
@@ -274,7 +293,8 @@ static void document_man(void)
 	printf(".PP\nOf several failures the one with the highest number.\n"
 	       ".SH ENVIRONMENT\n");
 	roff_row("JITSU_SOCKET", "the daemon's control socket, unless --socket is given");
-	roff_row("COLUMNS", "the width that 'list' keeps to; else the terminal's; no limit in a pipe");
+	roff_row("COLUMNS",
+		 "the width that 'list' keeps to; else the terminal's; no limit in a pipe");
 	printf(".SH FILES\n");
 	roff_row(CONTROL_SOCKET, "the daemon's control socket");
 	printf(".SH SEE ALSO\n.BR jitsud (8)\n");

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "proto/control.h"
+#include "proto/spec.h"
 #include "proto/spec_kind.h"
 
 #define OPENRPC_VERSION "1.2.6"
@@ -41,6 +42,20 @@ static struct json_object *one_or_several(const char *one, int64_t min, int64_t 
 	return json("{\"anyOf\": [%s, {\"type\": \"array\", \"items\": %s, \"minItems\": %lld, "
 		    "\"maxItems\": %lld}]}",
 		    one, one, (long long)min, (long long)max);
+}
+
+static struct json_object *words_schema(enum spec_kind kind)
+{
+	struct json_object *schema = json_object_new_object(), *list = json_object_new_array();
+	const char *const *words;
+	size_t count;
+
+	words = spec_words(kind, &count);
+	for (size_t i = 0; i < count; i++)
+		if (words[i])
+			json_object_array_add(list, json_object_new_string(words[i]));
+	json_object_object_add(schema, "enum", list);
+	return schema;
 }
 
 static struct json_object *key_schema(enum spec_kind kind, int64_t min, int64_t max)
@@ -79,14 +94,25 @@ static struct json_object *key_schema(enum spec_kind kind, int64_t min, int64_t 
 			    "\"maximum\": %g}, "
 			    "{\"type\": \"string\", \"pattern\": \"^[0-9]+(\\\\.[0-9]+)?$\"}]}",
 			    (double)min / 1000, (double)max / 1000);
-	case SPEC_KIND_TYPE:
-		return json("{\"enum\": [\"pv\", \"pvh\"]}");
-	case SPEC_KIND_STOP:
-		return json("{\"enum\": [\"destroy\"]}");
+	case SPEC_KIND_BOOL:
+		return json("{\"anyOf\": [{\"type\": \"boolean\"}, "
+			    "{\"enum\": [0, 1, \"0\", \"1\", \"false\", \"true\", \"no\", \"yes\"]}]}");
+	case SPEC_KIND_IDLE:
+		return one_or_several("{\"type\": \"string\", \"pattern\": "
+				      "\"^[a-z]+:[0-9]+(ms|[smhd])(,[a-z]+:[0-9]+(ms|[smhd]))*$\"}",
+				      1, SPEC_TIERS_MAX);
 	case SPEC_KIND_MACS:
 		return one_or_several("{\"type\": \"string\", \"pattern\": "
 				      "\"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$\"}",
 				      min, max);
+	case SPEC_KIND_TYPE:
+	case SPEC_KIND_STOP:
+	case SPEC_KIND_IDLE_BY:
+	case SPEC_KIND_FATE:
+	case SPEC_KIND_DEATH:
+		return words_schema(kind);
+	case SPEC_KINDS:
+		break;
 	}
 	abort();
 }
@@ -102,8 +128,8 @@ static const struct {
 #undef SPEC_KEY
 };
 
-/* With any backend; spec_from_json wants kernel and memory too where it is a real one. */
-static const char *const spec_needed[] = { "name", "dns", "ip" };
+/* Always; what spec_from_json wants besides depends on the backend and on other keys. */
+static const char *const spec_needed[] = { "name", "dns" };
 
 static bool is_needed(const char *key)
 {

@@ -11,7 +11,8 @@
 #include "proto/control.h"
 #include "proto/spec_kind.h"
 
-#define KEY_MAX 32 /* longer ones resemble nothing */
+#define KEY_MAX	   32 /* longer ones resemble nothing */
+#define TEXT_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
 static const struct spec_key keys[] = {
 #define SPEC_KEY(key, kind, min, max, help)                                                        \
@@ -62,7 +63,7 @@ static int unknown_key(const char *name, struct error *err)
 {
 	const char *nearest = NULL;
 	size_t best = strlen(name) < 4 ? 2 : 3; /* what is less is near */
-	char known[256] = "";
+	char known[1024] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		size_t used = strlen(known);
@@ -87,6 +88,26 @@ static int missing(const char *key, struct error *err)
 	return error_field(err, ERROR_INPUT, key, NULL, "missing; expected in every service");
 }
 
+static int check_rumprun(const struct spec *spec, struct error *err)
+{
+	const struct {
+		const char *key;
+		bool given;
+	} over[] = {
+		{ "rumprun_addr", spec->rumprun_addr },
+		{ "rumprun_mask", spec->rumprun_mask != SPEC_UNSET },
+		{ "rumprun_gw", spec->rumprun_gw },
+		{ "rumprun_hostname", spec->rumprun_hostname },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(over) && !spec->rumprun_config; i++)
+		if (over[i].given)
+			return error_field(err, ERROR_INPUT, over[i].key, NULL,
+					   "expected only with rumprun_config, whose value it "
+					   "replaces");
+	return 0;
+}
+
 /* What no key can know alone. */
 static int check_whole(const struct spec *spec, bool simulated, struct error *err)
 {
@@ -94,9 +115,9 @@ static int check_whole(const struct spec *spec, bool simulated, struct error *er
 		return missing("name", err);
 	if (spec->dns.n == 0)
 		return missing("dns", err);
-	if (spec->ip.n == 0)
+	if (spec->ip.n == 0 && !spec->rumprun_config)
 		return missing("ip", err);
-	if (!spec->kernel && !simulated)
+	if (!spec->kernel && !simulated && !(spec->type == SPEC_TYPE_HVM && spec->disk.n))
 		return missing("kernel", err);
 	if (!spec->memory && !simulated)
 		return missing("memory", err);
@@ -104,7 +125,14 @@ static int check_whole(const struct spec *spec, bool simulated, struct error *er
 		return error_field(err, ERROR_INPUT, "mac", spec->mac.v[spec->nic.n],
 				   "expected at most one for each nic, of which there are %zu",
 				   spec->nic.n);
-	return 0;
+	if (spec->script.n > spec->nic.n)
+		return error_field(err, ERROR_INPUT, "script", spec->script.v[spec->nic.n],
+				   "expected at most one for each nic, of which there are %zu",
+				   spec->nic.n);
+	if (spec->idle.n && spec->stop_mode != SPEC_STOP_UNSET)
+		return error_field(err, ERROR_INPUT, "idle", NULL,
+				   "expected not together with stop_mode, which its tiers replace");
+	return check_rumprun(spec, err);
 }
 
 static int read_keys(struct spec *spec, struct json_object *object, bool simulated,
@@ -125,6 +153,45 @@ static int read_keys(struct spec *spec, struct json_object *object, bool simulat
 	return 0;
 }
 
+/* At most, of what has no fixed size: every byte may be written as two. */
+static size_t bytes_of_texts(const struct spec *spec)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const void *member = spec_const_member(&keys[i], spec);
+
+		if (keys[i].kind == SPEC_KIND_TEXT) {
+			const char *text = *(char *const *)member;
+
+			bytes += text ? 2 * strlen(text) : 0;
+		} else if (keys[i].kind == SPEC_KIND_TEXTS || keys[i].kind == SPEC_KIND_NAMES) {
+			const struct spec_texts *texts = member;
+
+			for (size_t k = 0; k < texts->n; k++)
+				bytes += 2 * strlen(texts->v[k]) + 3;
+		}
+	}
+	return bytes;
+}
+
+/* It has to fit a message. Seldom near that: then, and only then, it is written to be measured. */
+static int check_size(const struct spec *spec, struct error *err)
+{
+	struct json_object *object;
+	size_t size;
+
+	if (bytes_of_texts(spec) < SPEC_JSON_MAX / 2)
+		return 0;
+	object = spec_to_json(spec);
+	json_object_to_json_string_length(object, TEXT_FLAGS, &size);
+	json_object_put(object);
+	if (size <= SPEC_JSON_MAX)
+		return 0;
+	return error_set(err, ERROR_INPUT, "a service: expected at most %d bytes of JSON, not %zu",
+			 SPEC_JSON_MAX, size);
+}
+
 struct spec *spec_from_json(struct json_object *object, bool simulated, struct error *err)
 {
 	cleanup_spec struct spec *spec = calloc(1, sizeof *spec);
@@ -138,7 +205,8 @@ struct spec *spec_from_json(struct json_object *object, bool simulated, struct e
 		error_set(err, ERROR_INPUT, "expected one JSON object for a service");
 		return NULL;
 	}
-	if (read_keys(spec, object, simulated, err) < 0 || check_whole(spec, simulated, err) < 0)
+	if (read_keys(spec, object, simulated, err) < 0 || check_whole(spec, simulated, err) < 0 ||
+	    check_size(spec, err) < 0)
 		return NULL;
 	return TAKE(spec);
 }
@@ -199,6 +267,11 @@ void spec_mac(const struct spec *spec, size_t i, uint8_t mac[6])
 	mac[3] = (uint8_t)(hash >> 16);
 	mac[4] = (uint8_t)(hash >> 8);
 	mac[5] = (uint8_t)hash;
+}
+
+const char *spec_script(const struct spec *spec, size_t i)
+{
+	return spec->script.n ? spec->script.v[i % spec->script.n] : NULL;
 }
 
 void spec_free(struct spec *spec)

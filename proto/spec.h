@@ -12,11 +12,23 @@
 struct error;
 struct json_object;
 
-#define SPEC_UNSET INT64_C(-1)
+#define SPEC_UNSET    INT64_C(-1)
 #define SPEC_JSON_MAX (64 * 1024)
 
-enum spec_type { SPEC_TYPE_PV, SPEC_TYPE_PVH };
-enum spec_stop_mode { SPEC_STOP_UNSET, SPEC_STOP_DESTROY };
+/* 0 of each kind of words but the type: not given. */
+enum spec_type { SPEC_TYPE_PV, SPEC_TYPE_PVH, SPEC_TYPE_HVM };
+enum spec_stop_mode {
+	SPEC_STOP_UNSET,
+	SPEC_STOP_DESTROY,
+	SPEC_STOP_SHUTDOWN,
+	SPEC_STOP_SUSPEND,
+	SPEC_STOP_PAUSE,
+	SPEC_STOP_MODES
+};
+enum spec_idle_by { SPEC_IDLE_BY_UNSET, SPEC_IDLE_BY_DNS, SPEC_IDLE_BY_TRAFFIC, SPEC_IDLE_BY_BOTH };
+/* Xen's words for what follows a guest's end. */
+enum spec_fate { SPEC_FATE_UNSET, SPEC_FATE_DESTROY, SPEC_FATE_RESTART, SPEC_FATE_PRESERVE };
+enum spec_death { SPEC_DEATH_UNSET, SPEC_DEATH_POWEROFF, SPEC_DEATH_REBOOT, SPEC_DEATH_CRASH };
 
 struct spec_texts {
 	char **v;
@@ -33,6 +45,17 @@ struct spec_addresses {
 	size_t n;
 };
 
+#define SPEC_TIERS_MAX 3
+
+/* The tiers of its sleep, in their order: later and deeper each. */
+struct spec_idle {
+	struct spec_tier {
+		enum spec_stop_mode mode;
+		int64_t after; /* ms since it was last used */
+	} v[SPEC_TIERS_MAX];
+	size_t n;
+};
+
 struct spec {
 	char *name;
 	struct spec_texts dns; /* presentation format, lower case, without the last dot */
@@ -43,17 +66,32 @@ struct spec {
 	uint64_t memory;		  /* KiB; 0 if not given */
 	int64_t vcpus;
 	enum spec_type type;
-	struct spec_texts nic, mac;
+	char *cpus, *cpupool;
+	struct spec_texts nic, mac, script, disk;
+	char *rumprun_config, *rumprun_addr, *rumprun_gw, *rumprun_hostname;
+	int64_t rumprun_mask;
 	int64_t ttl, response_delay, wait_limit;
+	char *wait_for_key;
+	int64_t wait_for_key_limit, ready_port, ready_port_limit, frame_limit;
 	enum spec_stop_mode stop_mode;
-	int64_t sim_boot, sim_frame, sim_death, sim_stop;
-	char *sim_fail;
+	int64_t shutdown_limit;
+	struct spec_idle idle; /* n is 0 if not given */
+	enum spec_idle_by idle_by;
+	int64_t idle_traffic;
+	bool pinned;
+	enum spec_fate on_poweroff, on_reboot, on_crash;
+	int64_t sim_boot, sim_frame, sim_key, sim_port, sim_death, sim_stop, sim_wake, sim_suspend,
+		sim_restore, sim_traffic;
+	char *sim_fail, *sim_console, *sim_wake_fail, *sim_suspend_fail, *sim_restore_fail;
+	bool sim_deaf;
+	enum spec_death sim_reason;
 };
 
 /*
  * Reads and checks a specification on its own: keys, types, ranges, what must be there (name, dns,
- * ip, kernel, memory; with `simulated` the kernel and the memory may be left out, and only then
- * may sim_* keys be there). NULL with an error that names field, value and what is expected.
+ * ip unless rumprun_config may have it, kernel unless an hvm guest has a disk, memory; with
+ * `simulated` the kernel and the memory may be left out, and only then may sim_* keys be there),
+ * and what excludes what. NULL with an error that names field, value and what is expected.
  * The object stays the caller's.
  */
 struct spec *spec_from_json(struct json_object *object, bool simulated, struct error *err);
@@ -72,6 +110,13 @@ struct json_object *spec_to_json(const struct spec *spec);
 
 /* The MAC of its i-th nic, given or derived from the UUID within Xen's 00:16:3e. */
 void spec_mac(const struct spec *spec, size_t i, uint8_t mac[6]);
+
+/* The script of its i-th nic, or NULL: those given are taken in turn. */
+const char *spec_script(const struct spec *spec, size_t i);
+
+/* A mode's word (a constant) and back: SPEC_STOP_UNSET if it is none. */
+const char *spec_stop_word(enum spec_stop_mode mode);
+enum spec_stop_mode spec_stop_find(const char *word);
 
 void spec_free(struct spec *spec);
 static inline void spec_free_p(struct spec **spec)

@@ -12,10 +12,10 @@
 #include "base/error.h"
 #include "proto/spec.h"
 
-#define LIST_ENTRY_MAX 255 /* bytes of a text in a list */
-#define DNS_NAME_MAX   253 /* RFC 1035 2.3.4: 255 octets on the wire */
+#define LIST_ENTRY_MAX 255  /* bytes of a name, an address and the like in a list */
+#define TEXT_ENTRY_MAX 4351 /* of a text: a path and what stands beside it */
+#define DNS_NAME_MAX   253  /* RFC 1035 2.3.4: 255 octets on the wire */
 #define DNS_LABEL_MAX  63
-#define INTERFACE_MAX  15 /* IFNAMSIZ - 1 */
 
 static char *copy(const char *text)
 {
@@ -55,73 +55,15 @@ static const char *plain_text(const struct spec_key *key, struct json_object *va
 	return text;
 }
 
-/* What some keys' texts must be, beyond their kind. */
-
-static int check_name(const struct spec_key *key, const char *text, struct error *err)
-{
-	bool digits = true;
-
-	for (const char *c = text; *c; c++) {
-		if (!isalnum((unsigned char)*c) && !strchr("-_.", *c))
-			return SPEC_BAD(key, text,
-					"expected letters, digits, '-', '_' and '.' only");
-		digits = digits && isdigit((unsigned char)*c);
-	}
-	if (!isalnum((unsigned char)text[0]) && text[0] != '_')
-		return SPEC_BAD(key, text, "expected a letter, a digit or '_' at the start");
-	/* Xen's tools take a number for a domain's id. */
-	if (digits)
-		return SPEC_BAD(key, text, "expected more than digits, which mean a domain's id");
-	return 0;
-}
-
-static int check_path(const struct spec_key *key, const char *text, struct error *err)
-{
-	if (text[0] != '/')
-		return SPEC_BAD(key, text, "expected an absolute path");
-	return 0;
-}
-
-static int check_interface(const struct spec_key *key, const char *text, struct error *err)
-{
-	size_t n = strlen(text);
-
-	for (const char *c = text; *c; c++)
-		if (!isgraph((unsigned char)*c) || strchr("/:,=@", *c))
-			return SPEC_BAD(key, text, "expected the name of a bridge");
-	if (n > INTERFACE_MAX || strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
-		return SPEC_BAD(key, text, "expected the name of a bridge, at most %d bytes",
-				INTERFACE_MAX);
-	return 0;
-}
-
-static const struct {
-	const char *key;
-	int (*check)(const struct spec_key *key, const char *text, struct error *err);
-} text_rules[] = {
-	{ "name", check_name },
-	{ "kernel", check_path },
-	{ "ramdisk", check_path },
-	{ "nic", check_interface },
-};
-
-static int check_rules(const struct spec_key *key, const char *text, struct error *err)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(text_rules); i++)
-		if (strcmp(text_rules[i].key, key->name) == 0)
-			return text_rules[i].check(key, text, err);
-	return 0;
-}
-
 /* TEXT */
 
 static int read_text(const struct spec_key *key, struct json_object *value, struct spec *spec,
 		     struct error *err)
 {
-	bool lines = strcmp(key->name, "cmdline") == 0;
+	bool lines = strcmp(key->name, "cmdline") == 0 || strcmp(key->name, "sim_console") == 0;
 	const char *text = plain_text(key, value, (size_t)key->min, (size_t)key->max, lines, err);
 
-	if (!text || check_rules(key, text, err) < 0)
+	if (!text || spec_check_text(key, text, err) < 0)
 		return -1;
 	*(char **)spec_member(key, spec) = copy(text);
 	return 0;
@@ -210,9 +152,9 @@ static void release_texts(const struct spec_key *key, struct spec *spec)
 static int texts_entry(const struct spec_key *key, struct json_object *value, struct spec *spec,
 		       struct error *err)
 {
-	const char *text = plain_text(key, value, 1, LIST_ENTRY_MAX, false, err);
+	const char *text = plain_text(key, value, 1, TEXT_ENTRY_MAX, false, err);
 
-	if (!text || check_rules(key, text, err) < 0)
+	if (!text || spec_check_text(key, text, err) < 0)
 		return -1;
 	texts_add(spec_member(key, spec), text);
 	return 0;
@@ -458,65 +400,6 @@ static int read_macs(const struct spec_key *key, struct json_object *value, stru
 	return read_list(key, value, spec, macs_entry, err);
 }
 
-/* Words: TYPE and STOP */
-
-static const char *const type_words[] = { [SPEC_TYPE_PV] = "pv", [SPEC_TYPE_PVH] = "pvh" };
-static const char *const stop_words[] = { [SPEC_STOP_DESTROY] = "destroy" };
-
-/* The word's place in words, or -1 with an error that lists them. */
-static int read_word(const struct spec_key *key, struct json_object *value,
-		     const char *const *words, size_t count, struct error *err)
-{
-	char known[128] = "";
-
-	for (size_t i = 0; i < count; i++) {
-		size_t used = strlen(known);
-
-		if (!words[i])
-			continue;
-		if (json_object_is_type(value, json_type_string) &&
-		    strcmp(json_object_get_string(value), words[i]) == 0)
-			return (int)i;
-		snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", words[i]);
-	}
-	return SPEC_BAD(key, spec_shown(value), "expected one of: %s", known);
-}
-
-static int read_type(const struct spec_key *key, struct json_object *value, struct spec *spec,
-		     struct error *err)
-{
-	int i = read_word(key, value, type_words, ARRAY_SIZE(type_words), err);
-
-	if (i < 0)
-		return -1;
-	*(enum spec_type *)spec_member(key, spec) = (enum spec_type)i;
-	return 0;
-}
-
-static struct json_object *write_type(const struct spec_key *key, const struct spec *spec)
-{
-	return json_object_new_string(
-		type_words[*(const enum spec_type *)spec_const_member(key, spec)]);
-}
-
-static int read_stop(const struct spec_key *key, struct json_object *value, struct spec *spec,
-		     struct error *err)
-{
-	int i = read_word(key, value, stop_words, ARRAY_SIZE(stop_words), err);
-
-	if (i < 0)
-		return -1;
-	*(enum spec_stop_mode *)spec_member(key, spec) = (enum spec_stop_mode)i;
-	return 0;
-}
-
-static struct json_object *write_stop(const struct spec_key *key, const struct spec *spec)
-{
-	enum spec_stop_mode mode = *(const enum spec_stop_mode *)spec_const_member(key, spec);
-
-	return mode == SPEC_STOP_UNSET ? NULL : json_object_new_string(stop_words[mode]);
-}
-
 const struct spec_kind_ops spec_kinds[] = {
 	[SPEC_KIND_TEXT] = { read_text, write_text, release_text, false },
 	[SPEC_KIND_TEXTS] = { read_texts, write_texts, release_texts, false },
@@ -527,7 +410,12 @@ const struct spec_kind_ops spec_kinds[] = {
 	[SPEC_KIND_NUMBER] = { spec_read_number, spec_write_number, NULL, true },
 	[SPEC_KIND_SECONDS] = { spec_read_seconds, spec_write_seconds, NULL, true },
 	[SPEC_KIND_MSEC] = { spec_read_msec, spec_write_number, NULL, true },
-	[SPEC_KIND_TYPE] = { read_type, write_type, NULL, false },
-	[SPEC_KIND_STOP] = { read_stop, write_stop, NULL, false },
+	[SPEC_KIND_BOOL] = { spec_read_bool, spec_write_bool, NULL, false },
+	[SPEC_KIND_IDLE] = { spec_read_idle, spec_write_idle, NULL, false },
 	[SPEC_KIND_MACS] = { read_macs, write_texts, release_texts, false },
+	[SPEC_KIND_TYPE] = { spec_read_word, spec_write_word, NULL, false },
+	[SPEC_KIND_STOP] = { spec_read_word, spec_write_word, NULL, false },
+	[SPEC_KIND_IDLE_BY] = { spec_read_word, spec_write_word, NULL, false },
+	[SPEC_KIND_FATE] = { spec_read_word, spec_write_word, NULL, false },
+	[SPEC_KIND_DEATH] = { spec_read_word, spec_write_word, NULL, false },
 };

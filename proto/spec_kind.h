@@ -1,5 +1,5 @@
 /* The kinds of values in spec.tbl.h: how each is read from JSON, checked, written and released.
- * For spec.c and openrpc.c only. */
+ * For the specification itself and for what describes it: openrpc.c, help. */
 #ifndef JITSU_PROTO_SPEC_KIND_H
 #define JITSU_PROTO_SPEC_KIND_H
 
@@ -22,9 +22,15 @@ enum spec_kind {
 	SPEC_KIND_NUMBER,
 	SPEC_KIND_SECONDS,
 	SPEC_KIND_MSEC,
+	SPEC_KIND_BOOL,
+	SPEC_KIND_IDLE,
+	SPEC_KIND_MACS,
 	SPEC_KIND_TYPE,
 	SPEC_KIND_STOP,
-	SPEC_KIND_MACS,
+	SPEC_KIND_IDLE_BY,
+	SPEC_KIND_FATE,
+	SPEC_KIND_DEATH,
+	SPEC_KINDS
 };
 
 struct spec_key {
@@ -47,12 +53,24 @@ struct spec_kind_ops {
 
 extern const struct spec_kind_ops spec_kinds[];
 
+/* The words of a kind of words by their value, NULL for a value that has none; *count of them.
+ * NULL for the other kinds. */
+const char *const *spec_words(enum spec_kind kind, size_t *count);
+
+/* They are joined to text: `pv, pvh, hvm`. Text is empty for a kind that is not of words. */
+void spec_words_join(enum spec_kind kind, char *text, size_t size);
+
 typedef int spec_read_fn(const struct spec_key *key, struct json_object *value, struct spec *spec,
 			 struct error *err);
 typedef struct json_object *spec_write_fn(const struct spec_key *key, const struct spec *spec);
 
 spec_read_fn spec_read_number, spec_read_msec, spec_read_seconds, spec_read_memory;
 spec_write_fn spec_write_number, spec_write_seconds, spec_write_memory;
+spec_read_fn spec_read_word, spec_read_bool, spec_read_idle;
+spec_write_fn spec_write_word, spec_write_bool, spec_write_idle;
+
+/* What some keys' texts must be beyond their kind. 0, or -1 with an error. */
+int spec_check_text(const struct spec_key *key, const char *text, struct error *err);
 
 static inline void *spec_member(const struct spec_key *key, struct spec *spec)
 {

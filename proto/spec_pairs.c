@@ -64,7 +64,10 @@ static int add_piece(struct json_object *object, char *piece, struct error *err)
 	char *key, *value;
 
 	if (!equals)
-		return error_set(err, ERROR_INPUT, "\"%.64s\": expected key=value", piece);
+		return error_set(
+			err, ERROR_INPUT,
+			"\"%.64s\": expected key=value; a comma inside a value is written \\,",
+			piece);
 	*equals = '\0';
 	key = trim(piece);
 	value = trim(equals + 1);

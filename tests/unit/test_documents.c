@@ -23,6 +23,7 @@
 #include "proto/message.h"
 #include "proto/openrpc.h"
 #include "proto/spec.h"
+#include "proto/spec_kind.h"
 
 #define PROTOCOL "proto/PROTOCOL.md"
 
@@ -98,7 +99,8 @@ static void openrpc(void **state)
 /* The words of the schema's enumerations are those that spec.c takes, and no others. */
 static void openrpc_words(void **state)
 {
-	static const char *const keys[] = { "type", "stop_mode" };
+	static const char *const keys[] = { "type",	   "stop_mode", "idle_by",   "on_poweroff",
+					    "on_reboot", "on_crash",  "sim_reason" };
 	struct json_object *document = openrpc_document(), *at = document;
 
 	(void)state;
@@ -185,10 +187,11 @@ static void write_keys(FILE *out)
 {
 	static const struct {
 		const char *key, *kind;
+		enum spec_kind id;
 		double min, max;
 		const char *help;
 	} rows[] = {
-#define SPEC_KEY(key, kind, min, max, help) { #key, #kind, min, max, help },
+#define SPEC_KEY(key, kind, min, max, help) { #key, #kind, SPEC_KIND_##kind, min, max, help },
 #include "proto/spec.tbl.h"
 #undef SPEC_KEY
 	};
@@ -206,20 +209,24 @@ static void write_keys(FILE *out)
 		{ "SECONDS", "seconds, %.0f to %.0f", 1000 },
 		{ "MSEC", "ms, %.0f to %.0f", 1 },
 		{ "UUID", "UUID", 0 },
-		{ "TYPE", "word", 0 },
-		{ "STOP", "word", 0 },
+		{ "BOOL", "true or false", 0 },
+		{ "IDLE", "`MODE:TIME`, or several apart by commas, or an array", 0 },
 	};
 
 	fputs("| key | value | meaning |\n|---|---|---|\n", out);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char words[128];
 		size_t k = 0;
 
+		spec_words_join(rows[i].id, words, sizeof words);
 		while (k < ARRAY_SIZE(kinds) && strcmp(kinds[k].kind, rows[i].kind) != 0)
 			k++;
-		if (k == ARRAY_SIZE(kinds))
+		if (k == ARRAY_SIZE(kinds) && !*words)
 			fail_msg("kind %s is not described here", rows[i].kind);
 		fprintf(out, "| `%s` | ", rows[i].key);
-		if (kinds[k].scale > 0) {
+		if (*words) {
+			fprintf(out, "one of: %s", words);
+		} else if (kinds[k].scale > 0) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 			fprintf(out, kinds[k].value, rows[i].min / kinds[k].scale,

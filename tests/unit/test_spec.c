@@ -113,6 +113,61 @@ static void test_memory_forms(void **state)
 	}
 }
 
+/* The rest of the keys: as given, and as written again. */
+static void test_life(void **state)
+{
+	static const char text[] =
+		"{\"name\":\"www\",\"dns\":\"www.example.org\",\"memory\":\"64M\",\"type\":\"hvm\","
+		"\"pinned\":\"1\",\"on_crash\":\"preserve\",\"on_reboot\":\"restart\","
+		"\"idle\":\"pause:120s, suspend:600000ms,destroy:90m\",\"idle_by\":\"both\","
+		"\"idle_traffic\":\"0\",\"cpus\":\"0-3,^1\",\"cpupool\":\"Pool-0\","
+		"\"nic\":[\"b\",\"b\",\"b\"],\"script\":[\"/s/one\",\"/s/two\"],"
+		"\"disk\":[\"/srv/a@b.iso@xvda\",\"format=qcow2,vdev=hda,target=/srv/b,c\",\"/"
+		"c,,hdc1\"],"
+		"\"rumprun_config\":\"/srv/"
+		"json.cfg\",\"rumprun_addr\":\"10.0.0.9\",\"rumprun_mask\":0,"
+		"\"rumprun_gw\":\"10.0.0.1\",\"rumprun_hostname\":\"web\","
+		"\"wait_for_key\":\"data/ready=a "
+		"b=c\",\"wait_for_key_limit\":2.5,\"ready_port\":80,"
+		"\"ready_port_limit\":0,\"frame_limit\":60,\"shutdown_limit\":10}";
+	static const char expected[] =
+		"{\"name\":\"www\",\"dns\":[\"www.example.org\"],\"memory\":65536,\"type\":\"hvm\","
+		"\"cpus\":\"0-3,^1\",\"cpupool\":\"Pool-0\","
+		"\"nic\":[\"b\",\"b\",\"b\"],\"script\":[\"/s/one\",\"/s/two\"],"
+		"\"disk\":[\"/srv/a@b.iso@xvda\",\"format=qcow2,vdev=hda,target=/srv/b,c\",\"/"
+		"c,,hdc1\"],"
+		"\"rumprun_config\":\"/srv/"
+		"json.cfg\",\"rumprun_addr\":\"10.0.0.9\",\"rumprun_mask\":0,"
+		"\"rumprun_gw\":\"10.0.0.1\",\"rumprun_hostname\":\"web\","
+		"\"wait_for_key\":\"data/ready=a "
+		"b=c\",\"wait_for_key_limit\":2.500,\"ready_port\":80,"
+		"\"ready_port_limit\":0,\"frame_limit\":60,\"shutdown_limit\":10,"
+		"\"idle\":\"pause:2m,suspend:10m,destroy:90m\",\"idle_by\":\"both\",\"idle_"
+		"traffic\":0,"
+		"\"pinned\":true,\"on_reboot\":\"restart\",\"on_crash\":\"preserve\"}";
+	cleanup_spec struct spec *spec = must(text, false);
+	cleanup_free char *once = canonical(spec);
+	cleanup_spec struct spec *again = must(once, false);
+	cleanup_free char *twice = canonical(again);
+	cleanup_spec struct spec *odd =
+		must("{" GOOD ",\"pinned\":false,\"idle\":[\"pause:1d\",\"shutdown:36h\"]}", true);
+
+	(void)state;
+	assert_string_equal(once, expected);
+	assert_string_equal(twice, expected);
+	assert_int_equal(spec->type, SPEC_TYPE_HVM);
+	assert_int_equal(spec->idle.n, 3);
+	assert_int_equal(spec->idle.v[1].mode, SPEC_STOP_SUSPEND);
+	assert_int_equal(spec->idle.v[1].after, 600000);
+	assert_int_equal(spec->on_poweroff, SPEC_FATE_UNSET);
+	assert_string_equal(spec_script(spec, 2), "/s/one");
+	assert_null(spec_script(odd, 0));
+	assert_false(odd->pinned);
+	for (int mode = SPEC_STOP_DESTROY; mode < SPEC_STOP_MODES; mode++)
+		assert_int_equal(spec_stop_find(spec_stop_word(mode)), mode);
+	assert_int_equal(spec_stop_find("none"), SPEC_STOP_UNSET);
+}
+
 /* Put behind the good keys, or in place of all when it starts with '{'. */
 static const struct bad {
 	const char *json, *field, *words;
@@ -134,8 +189,58 @@ static const struct bad {
 	{ "\"response_delay\":-0.5", "response_delay", "expected seconds" },
 	{ "\"response_delay\":\"1.\"", "response_delay", "\"1.\": expected seconds" },
 	{ "\"response_delay\":NaN", "response_delay", "" },
-	{ "\"type\":\"hvm\"", "type", "\"hvm\": expected one of: pv, pvh" },
-	{ "\"stop_mode\":\"pause\"", "stop_mode", "expected one of: destroy" },
+	{ "\"type\":\"qemu\"", "type", "\"qemu\": expected one of: pv, pvh, hvm" },
+	{ "\"stop_mode\":\"sleep\"", "stop_mode", "one of: destroy, shutdown, suspend, pause" },
+	{ "\"stop_mode\":1", "stop_mode", "\"1\": expected one of" },
+	{ "\"idle_by\":\"arp\"", "idle_by", "expected one of: dns, traffic, both" },
+	{ "\"on_crash\":\"coredump-destroy\"", "on_crash", "one of: destroy, restart, preserve" },
+	{ "\"pinned\":\"maybe\"", "pinned", "\"maybe\": expected true or false" },
+	{ "\"pinned\":2", "pinned", "expected true or false" },
+	{ "\"idle\":\"pause:2m\",\"stop_mode\":\"destroy\"", "idle",
+	  "not together with stop_mode" },
+	{ "\"idle\":\"\"", "idle", "expected MODE:TIME" },
+	{ "\"idle\":[]", "idle", "expected tiers such as" },
+	{ "\"idle\":120", "idle", "\"120\": expected tiers such as" },
+	{ "\"idle\":\"pause\"", "idle", "\"pause\": expected MODE:TIME" },
+	{ "\"idle\":\"sleep:2m\"", "idle",
+	  "\"sleep:2m\": expected in front of ':' one of: destroy" },
+	{ "\"idle\":\"pause:2\"", "idle", "\"pause:2\": expected behind ':' a time" },
+	{ "\"idle\":\"pause:m\"", "idle", "expected behind ':' a time" },
+	{ "\"idle\":\"pause:0s\"", "idle", "expected behind ':' a time" },
+	{ "\"idle\":\"pause:-1s\"", "idle", "expected behind ':' a time" },
+	{ "\"idle\":\"pause:99999999999999999d\"", "idle", "expected behind ':' a time" },
+	{ "\"idle\":\"pause:99999999999999999999s\"", "idle", "expected behind ':' a time" },
+	{ "\"idle\":\"pause:2m,\"", "idle", "expected MODE:TIME" },
+	{ "\"idle\":\"suspend:1m,pause:2m\"", "idle",
+	  "\"pause:2m\": expected deeper tiers behind" },
+	{ "\"idle\":\"shutdown:1m,destroy:2m\"", "idle", "expected deeper tiers behind" },
+	{ "\"idle\":\"pause:2m,suspend:120s\"", "idle",
+	  "\"suspend:120s\": expected a longer time" },
+	{ "\"disk\":\"/a.iso\"", "disk", "expected FILE@DEVICE" },
+	{ "\"disk\":\"a.iso@xvda\"", "disk", "an absolute path in front of '@'" },
+	{ "\"disk\":[\"/a@xvda\",\"/a@b\"]", "disk", "\"/a@b\": expected behind '@' a device" },
+	{ "\"disk\":\"/a@xvd\"", "disk", "expected behind '@' a device" },
+	{ "\"disk\":\"/a@xvda123\"", "disk", "expected behind '@' a device" },
+	{ "\"script\":\"vif-bridge\",\"nic\":\"b\"", "script", "expected an absolute path" },
+	{ "\"script\":\"/s\"", "script", "\"/s\": expected at most one for each nic" },
+	{ "\"cpus\":\"0;1\"", "cpus", "expected CPUs as in xl.cfg(5)" },
+	{ "\"cpupool\":\"a b\"", "cpupool", "expected the name or number" },
+	{ "\"wait_for_key\":\"/data/ready\"", "wait_for_key", "relative to the domain's" },
+	{ "\"wait_for_key\":\"=1\"", "wait_for_key", "relative to the domain's" },
+	{ "\"wait_for_key\":\"data//r=1\"", "wait_for_key", "no empty part" },
+	{ "\"wait_for_key\":\"data/=1\"", "wait_for_key", "no empty part" },
+	{ "\"wait_for_key\":\"a b=1\"", "wait_for_key", "expected letters, digits" },
+	{ "\"ready_port\":0", "ready_port", "whole number from 1 to 65535" },
+	{ "\"ready_port\":65536", "ready_port", "whole number from 1 to 65535" },
+	{ "\"shutdown_limit\":3601", "shutdown_limit", "expected seconds, from 0 to 3600" },
+	{ "\"rumprun_config\":\"json.cfg\"", "rumprun_config", "expected an absolute path" },
+	{ "\"rumprun_addr\":\"10.0.0.1\"", "rumprun_addr", "only with rumprun_config" },
+	{ "\"rumprun_mask\":24", "rumprun_mask", "only with rumprun_config" },
+	{ "\"rumprun_gw\":\"10.0.0.1\"", "rumprun_gw", "only with rumprun_config" },
+	{ "\"rumprun_hostname\":\"a\"", "rumprun_hostname", "only with rumprun_config" },
+	{ "\"rumprun_config\":\"/c\",\"rumprun_mask\":33", "rumprun_mask", "from 0 to 32" },
+	{ "\"rumprun_config\":\"/c\",\"rumprun_addr\":\"::1\"", "rumprun_addr", "an IPv4 address" },
+	{ "\"rumprun_config\":\"/c\",\"rumprun_hostname\":\"a b\"", "rumprun_hostname", "letters" },
 	{ "\"uuid\":\"123\"", "uuid", "\"123\": expected a UUID" },
 	{ "\"uuid\":\"01234567-89ab-cdef-0123-456789abcdeg\"", "uuid", "expected a UUID" },
 	{ "\"uuid\":\"0123456-789ab-cdef-0123-456789abcdef\"", "uuid", "expected a UUID" },
@@ -156,6 +261,7 @@ static const struct bad {
 	{ "{\"name\":\"a\",\"dns\":\"a\"}", "ip", "missing" },
 	{ "{\"name\":\"a\",\"dns\":\"a\",\"ip\":\"::1\",\"memory\":64000}", "kernel", "missing" },
 	{ "{\"name\":\"a\",\"dns\":\"a\",\"ip\":\"::1\",\"kernel\":\"/k\"}", "memory", "missing" },
+	{ "{\"name\":\"a\",\"dns\":\"a\",\"ip\":\"::1\",\"type\":\"hvm\"}", "kernel", "missing" },
 	{ "{\"kernel\":\"k\"}", "kernel", "expected an absolute path" },
 	{ "{\"memory\":1023}", "memory", "expected from 1024" },
 	{ "{\"memory\":\"64X\"}", "memory", "\"64X\": expected a number of KiB" },
@@ -283,6 +389,29 @@ static void test_largest(void **state)
 	json_object_put(object);
 }
 
+/* Many long paths are too much. */
+static void test_over_size(void **state)
+{
+	struct json_object *object = json_tokener_parse("{" GOOD "}"),
+			   *disks = json_object_new_array();
+	char path[4096];
+	struct error err = { 0 };
+
+	(void)state;
+	memset(path, '/', sizeof path);
+	strcpy(path + 4000, "@xvda");
+	for (int i = 0; i < 16; i++)
+		json_object_array_add(disks, json_object_new_string(path));
+	json_object_object_add(object, "disk", disks);
+	cleanup_spec struct spec *spec = spec_from_json(object, false, &err);
+	if (!spec)
+		fail_msg("%s", err.text);
+	json_object_array_add(disks, json_object_new_string(path));
+	assert_null(spec_from_json(object, false, &err));
+	assert_non_null(strstr(err.text, "expected at most 65536 bytes of JSON, not 6"));
+	json_object_put(object);
+}
+
 static void pairs(const char *const *arguments, size_t count, const char *expected)
 {
 	struct error err = { 0 };
@@ -304,6 +433,12 @@ static void test_pairs(void **state)
 	struct error err = { 0 };
 
 	(void)state;
+	const char *disks[] = { "disk=images/stubetc.iso@xvda,disk=images/data.iso@xvdb",
+				"idle=pause:2m\\,destroy:1h" };
+
+	pairs(disks, 2,
+	      "{\"disk\":[\"images/stubetc.iso@xvda\",\"images/data.iso@xvdb\"],"
+	      "\"idle\":\"pause:2m,destroy:1h\"}");
 	pairs(original, 2,
 	      "{\"dns\":\"www.example.org\",\"ip\":\"10.0.0.1\",\"kernel\":\"/k\","
 	      "\"memory\":\"64000\",\"name\":\"www\",\"nic\":[\"br0\",\"br1\",\"br2\"],"
@@ -349,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_whole),	     cmocka_unit_test(test_least),
 		cmocka_unit_test(test_memory_forms), cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_too_long),     cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_life),	     cmocka_unit_test(test_over_size),
 		cmocka_unit_test(test_pairs),	     cmocka_unit_test(test_bad_pairs),
 	};
 
