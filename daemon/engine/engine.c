@@ -375,9 +375,10 @@ static char *copy(const char *text)
 }
 
 static int load(void *arg, uint32_t id, const char *name, const char *text, int64_t added,
-		struct error *err)
+		bool doomed, struct error *err)
 {
 	struct engine *engine = arg;
+	struct service *service;
 	cleanup_spec struct spec *spec = spec_from_text(text, engine->config.simulated, err);
 
 	/* sim's keys are refused without sim, but a service is not lost for a start without it. */
@@ -390,7 +391,12 @@ static int load(void *arg, uint32_t id, const char *name, const char *text, int6
 		return error_set(err, ERROR_SYSTEM, "service %s in the store is damaged", name);
 	if (registry_check(engine->registry, spec, NULL, err) < 0)
 		return error_wrap(err, "service %s in the store", name);
-	service_new(engine, id, TAKE(spec), copy(text), added);
+	service = service_new(engine, id, TAKE(spec), copy(text), added);
+	/* The engine before did not see its removal through: the survey says what is left to do. */
+	if (doomed) {
+		service->doomed = true;
+		service_remove(service);
+	}
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "engine/inside.h"
+#include "engine/store.h"
 #include "proto/message.h"
 #include "proto/spec.h"
 #include "proto/usage.h"
@@ -358,7 +359,10 @@ static void end(struct service *service)
 {
 	void (*gone)(void *arg) = service->gone;
 	void *arg = service->gone_arg;
+	struct error err;
 
+	if (service->doomed && store_remove(service->engine->store, service->id, &err) < 0)
+		log_error("service %s: %s", service->spec->name, err.text);
 	log_info("service %s: removed", service->spec->name);
 	service_free(service);
 	if (gone)

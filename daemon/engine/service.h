@@ -39,6 +39,7 @@ struct service {
 	enum lifecycle_state state;
 	uint32_t boot;	     /* number of the last start order */
 	bool stop_ordered;   /* and not answered yet */
+	bool doomed;	     /* removed, but in the store until its domain is gone */
 	unsigned losses;     /* toolstacks lost in a row while they built it */
 	uint32_t survey;     /* number of the last survey that found it */
 	struct timer *timer; /* what it means is the state's */
@@ -88,6 +89,7 @@ void service_stopped(struct service *service, uint64_t at);
 void service_stop_failed(struct service *service, const char *why);
 void service_found(struct service *service, uint32_t domid, bool runs);
 void service_absent(struct service *service);
+/* The caller has told the store, and service->doomed if it is still in there. */
 void service_remove(struct service *service);
 
 #endif

@@ -15,7 +15,7 @@
 struct store {
 	sqlite3 *db;
 	char *path;
-	sqlite3_stmt *add, *update, *remove;
+	sqlite3_stmt *add, *update, *doom, *remove;
 };
 
 static int failed(struct store *store, const char *what, struct error *err)
@@ -80,7 +80,8 @@ static int check_schema(struct store *store, struct error *err)
 			   " id INTEGER PRIMARY KEY,"
 			   " name TEXT NOT NULL UNIQUE,"
 			   " spec TEXT NOT NULL,"
-			   " added INTEGER NOT NULL) STRICT;"
+			   " added INTEGER NOT NULL,"
+			   " doomed INTEGER NOT NULL DEFAULT 0) STRICT;"
 			   "PRAGMA application_id = 0x4a495453;"
 			   "PRAGMA user_version = 1;"
 			   "COMMIT",
@@ -146,6 +147,7 @@ static int open_all(struct store *store, struct error *err)
 		    &store->add, err) < 0 ||
 	    prepare(store, "UPDATE services SET spec = ?2 WHERE id = ?1", &store->update, err) <
 		    0 ||
+	    prepare(store, "UPDATE services SET doomed = 1 WHERE id = ?1", &store->doom, err) < 0 ||
 	    prepare(store, "DELETE FROM services WHERE id = ?1", &store->remove, err) < 0)
 		return -1;
 	return 0;
@@ -170,6 +172,7 @@ void store_close(struct store *store)
 		return;
 	sqlite3_finalize(store->add);
 	sqlite3_finalize(store->update);
+	sqlite3_finalize(store->doom);
 	sqlite3_finalize(store->remove);
 	if (sqlite3_close(store->db) != SQLITE_OK)
 		log_error("%s: cannot be closed: %s", store->path, sqlite3_errmsg(store->db));
@@ -182,8 +185,8 @@ int store_each(struct store *store, store_each_fn *each, void *arg, struct error
 	sqlite3_stmt *statement = NULL;
 	int rc = 0, code;
 
-	if (prepare(store, "SELECT id, name, spec, added FROM services ORDER BY id", &statement,
-		    err) < 0)
+	if (prepare(store, "SELECT id, name, spec, added, doomed FROM services ORDER BY id",
+		    &statement, err) < 0)
 		return -1;
 	while (rc == 0 && (code = sqlite3_step(statement)) != SQLITE_DONE) {
 		int64_t id = sqlite3_column_int64(statement, 0);
@@ -197,7 +200,7 @@ int store_each(struct store *store, store_each_fn *each, void *arg, struct error
 				       store->path, (long long)id);
 		else
 			rc = each(arg, (uint32_t)id, name, spec, sqlite3_column_int64(statement, 3),
-				  err);
+				  sqlite3_column_int(statement, 4), err);
 	}
 	sqlite3_finalize(statement);
 	return rc;
@@ -232,6 +235,12 @@ int store_update(struct store *store, uint32_t id, const char *spec, struct erro
 	sqlite3_bind_int64(store->update, 1, id);
 	sqlite3_bind_text(store->update, 2, spec, -1, SQLITE_STATIC);
 	return step(store, store->update, "change the service", err);
+}
+
+int store_doom(struct store *store, uint32_t id, struct error *err)
+{
+	sqlite3_bind_int64(store->doom, 1, id);
+	return step(store, store->doom, "remove the service", err);
 }
 
 int store_remove(struct store *store, uint32_t id, struct error *err)

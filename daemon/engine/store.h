@@ -5,6 +5,7 @@
 #ifndef JITSU_ENGINE_STORE_H
 #define JITSU_ENGINE_STORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct error;
@@ -16,17 +17,20 @@ struct store *store_open(const char *path, struct error *err);
 /* NULL is allowed. */
 void store_close(struct store *store);
 
-/* Each service, by id; texts are valid during the call. Stops at an each() that fails.
- * 0, or -1 with an error. */
+/* Each service, by id; texts are valid during the call. Stops at an each() that fails. `doomed`:
+ * see store_doom. 0, or -1 with an error. */
 typedef int store_each_fn(void *arg, uint32_t id, const char *name, const char *spec, int64_t added,
-			  struct error *err);
+			  bool doomed, struct error *err);
 int store_each(struct store *store, store_each_fn *each, void *arg, struct error *err);
 
 /* Durable when they return 0; -1 with an error, and then nothing is changed. `added` is Unix time
- * in s. id and name must be new (or, for the last two, be there). */
+ * in s. id and name must be new (or, for the others, be there). */
 int store_add(struct store *store, uint32_t id, const char *name, const char *spec, int64_t added,
 	      struct error *err);
 int store_update(struct store *store, uint32_t id, const char *spec, struct error *err);
+/* It was removed, but its domain may still be there: who opens the store next has to see to that.
+ * store_remove is still to come. */
+int store_doom(struct store *store, uint32_t id, struct error *err);
 int store_remove(struct store *store, uint32_t id, struct error *err);
 
 #endif

@@ -200,6 +200,19 @@ static void on_remove_limit(void *arg)
 	removal_end(removal, false);
 }
 
+/* From here on it is removed, also for an engine that comes after a sudden end of this one. Where
+ * a domain of it may be, that engine must know. */
+static int remove_stored(struct engine *engine, struct service *service, struct error *err)
+{
+	if (engine->surveyed &&
+	    (service->state == LIFECYCLE_OFF || service->state == LIFECYCLE_QUEUED))
+		return store_remove(engine->store, service->id, err);
+	if (store_doom(engine->store, service->id, err) < 0)
+		return -1;
+	service->doomed = true;
+	return 0;
+}
+
 void verb_service_remove(struct engine *engine, struct json_object *params, verb_done *done,
 			 void *arg)
 {
@@ -207,7 +220,7 @@ void verb_service_remove(struct engine *engine, struct json_object *params, verb
 	struct service *service = named(engine, params, &err);
 	struct removal *removal;
 
-	if (!service || store_remove(engine->store, service->id, &err) < 0) {
+	if (!service || remove_stored(engine, service, &err) < 0) {
 		done(arg, NULL, &err);
 		return;
 	}

@@ -65,12 +65,13 @@ static void refused(const char *words)
 }
 
 static int list(void *arg, uint32_t id, const char *name, const char *spec, int64_t added,
-		struct error *err)
+		bool doomed, struct error *err)
 {
 	char *out = arg;
 
 	(void)err;
-	sprintf(out + strlen(out), "%u %s %s %lld;", id, name, spec, (long long)added);
+	sprintf(out + strlen(out), "%u %s %s %lld%s;", id, name, spec, (long long)added,
+		doomed ? " doomed" : "");
 	return 0;
 }
 
@@ -103,6 +104,13 @@ static void test_keeps(void **state)
 	store_close(store);
 	store = must_open();
 	holds(store, "1 b {\"y\":2} 7;");
+	assert_int_equal(store_doom(store, 0, &err), -1);
+	assert_int_equal(store_doom(store, 1, &err), 0);
+	store_close(store);
+	store = must_open();
+	holds(store, "1 b {\"y\":2} 7 doomed;");
+	assert_int_equal(store_remove(store, 1, &err), 0);
+	holds(store, "");
 	store_close(store);
 }
 
