@@ -14,6 +14,13 @@ struct link;
 
 #define LINK_MESSAGE_MAX (128 * 1024)
 
+/*
+ * How long a room that has one peer only may be without a connection to it, in µs. The parent
+ * connects rooms when it starts one; a link that ended although both rooms live (one of them sent
+ * what the other does not take) is mended by the room ending itself, to be started again.
+ */
+#define LINK_ALONE_LIMIT (15 * UINT64_C(1000000))
+
 struct link_callbacks {
 	/* A message; data is valid during the call; fd is -1 or one that came with it, now the
 	 * receiver's. The link may be freed in the call. */

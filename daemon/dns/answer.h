@@ -22,6 +22,7 @@ struct dns {
 	struct wait *wait;
 	struct forward *forward; /* NULL: what is not ours is refused */
 	struct link *link;	 /* NULL: no engine */
+	struct timer *alone;	 /* runs while there is no engine */
 	struct table *table;
 	struct table *next;	 /* being received: takes the table's place at table_end */
 	bool serving;

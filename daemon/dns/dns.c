@@ -57,6 +57,14 @@
 
 static void on_late(void *arg, struct wait_queue *queue, unsigned waiters);
 
+static void on_alone(void *arg)
+{
+	struct dns *dns = arg;
+
+	log_error("no new connection to the engine: ending, to be started and connected anew");
+	loop_quit(dns->loop);
+}
+
 struct dns *dns_new(struct loop *loop, const struct dns_config *config)
 {
 	static const struct wait_callbacks callbacks = { .done = answer_waited, .late = on_late };
@@ -68,13 +76,14 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config)
 	dns->usage = config->usage;
 	dns->listener = listen_new(loop, config->udp_fds, config->udp_count, config->tcp_fds,
 				   config->tcp_count, answer_query, dns);
+	dns->alone = timer_new(loop, on_alone, dns);
 	dns->wire = wire_new();
 	dns->wait = wait_new(loop, &callbacks, dns);
 	dns->table = table_new();
 	if (config->forwarder_count)
 		dns->forward = forward_new(loop, config->forwarders, config->forwarder_count,
 					   answer_forwarded, dns);
-	if (dns->listener && dns->wire && dns->wait && dns->table &&
+	if (dns->listener && dns->alone && dns->wire && dns->wait && dns->table &&
 	    (dns->forward || !config->forwarder_count))
 		return dns;
 	dns_free(dns);
@@ -86,6 +95,7 @@ void dns_free(struct dns *dns)
 	if (!dns)
 		return;
 	link_free(dns->link);
+	timer_free(dns->alone);
 	forward_free(dns->forward);
 	wait_free(dns->wait);
 	table_free(dns->next);
@@ -289,6 +299,7 @@ static void hang_up(struct dns *dns)
 	dns->link = NULL;
 	dns->in_step = false;
 	drop_next(dns);
+	timer_set(dns->alone, LINK_ALONE_LIMIT);
 }
 
 static void on_message(void *arg, const uint8_t *data, size_t size, int fd)
@@ -326,6 +337,7 @@ void dns_connect_engine(struct dns *dns, int fd)
 							 .closed = on_closed };
 
 	hang_up(dns);
+	timer_cancel(dns->alone);
 	dns->link = link_new(dns->loop, fd, &callbacks, dns);
 	if (!dns->link)
 		log_error("no memory for the link to the engine");
