@@ -23,10 +23,12 @@ bare=$(service bare 10.0.0.3 "$tiny_keys")
 linux=$(service linux 10.0.0.1 "\"kernel\":\"$guests/linux.vmlinuz\",\"ramdisk\":\"$guests/linux.initrd\",
 	\"memory\":\"96M\",\"cmdline\":\"$line\",\"nic\":\"xenbr0\"" | tr -d '\n\t')
 
-# started KEY NAME OBJECT: adds it, asks for it, and notes when its domain was there.
+# started KEY NAME OBJECT MILLISECONDS: adds it, asks for it, and notes when its domain was there; it
+# will be before so long.
 started() {
 	add "$3"
-	query "$2"
+	sleep 0.2
+	query "$2" "$4"
 	sample "$1" "$(boot "$2" created)"
 }
 removed() { # KEY NAME
@@ -38,60 +40,60 @@ removed() { # KEY NAME
 start_jitsud
 xl create -q tiny.cfg && xl destroy xl-tiny
 xl create -q linux.cfg && xl destroy xl-linux
-for object in "$tiny" "$linux"; do
-	name=$(echo "$object" | jq -r .name)
-	started warm "$name" "$object"
-	remove "$name"
-done
+started warm tiny "$tiny" 500
+remove tiny
+started warm linux "$linux" 2000
+remove linux
 
 i=0
 while [ $i -lt "$rounds" ]; do
 	i=$((i + 1))
 	xl_create xl_create tiny.cfg
 	xl_destroy xl_destroy xl-tiny
-	started created tiny "$tiny"
+	started created tiny "$tiny" 500
 	removed removed tiny
-	started created_again tiny "$tiny"
+	started created_again tiny "$tiny" 500
 	ms=$(stopwatch jitsuctl -s $control remove tiny 2>$work/said) || fail "jitsuctl remove"
 	sample jitsuctl_remove "$ms"
 
 	xl_create xl_create_bare bare.cfg
 	xl_destroy xl_destroy_bare xl-bare
 	add "$bare"
+	sleep 0.2
 	sample answered_bare "$(ask bare)"
 	sample created_bare "$(boot bare created)"
 	removed removed_bare bare
 
 	xl_create xl_create_linux linux.cfg
 	xl_destroy xl_destroy_linux xl-linux
-	started created_linux linux "$linux"
+	started created_linux linux "$linux" 2000
 	removed removed_linux linux
 done
 nothing_runs
 
 # Once more, traced, which takes far longer and so is not timed.
 follow() { # FILE: the toolstack
-	strace -f -e trace=$trace -o "$1" -p "$(toolstack)" 2>$work/strace.log &
+	: >strace.log
+	strace -f -e trace=$trace -o "$1" -p "$(toolstack)" 2>strace.log &
 	strace=$!
-	until grep -q attached $work/strace.log; do sleep 0.1; done
+	until grep -q attached strace.log; do sleep 0.1; done
 }
 unfollow() {
+	sleep 1
 	kill $strace
-	wait $strace || true
+	wait $strace 2>/dev/null || true
 }
 strace -f -e trace=$trace -o xl_create.trace xl create -q tiny.cfg & # ends with the domain
 strace=$!
-until xl domid xl-tiny >/dev/null 2>&1; do sleep 0.5; done
-until grep -q setsid\|daemon xl_create.trace || [ "$(xl list xl-tiny | awk 'NR == 2 { print $5 }')" = -b---- ]; do sleep 0.2; done
+until [ "$(xl list xl-tiny 2>/dev/null | awk 'NR == 2 { print $5 }')" = -b---- ]; do sleep 0.5; done
 sleep 2
 cp xl_create.trace xl_created.trace
 strace -f -e trace=$trace -o xl_destroy.trace xl destroy xl-tiny
 wait $strace || true
 add "$tiny"
 follow create.trace
-query tiny
+query tiny 3000
 boot tiny created >/dev/null
-sleep 0.5
 unfollow
 follow destroy.trace
 remove tiny

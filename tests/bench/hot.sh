@@ -29,11 +29,10 @@ round() {
 	pinger -w 5000 -o pings 127.0.0.1 $port hot.test >pinged &
 	pinger=$!
 	sleep 0.2
-	pinger -c 1 -w 0 -o woken 127.0.0.1 $port big.test >/dev/null
-	built=$(boot big created)
-	sleep 0.2
+	pinger -c 1 -w 2500 -o woken 127.0.0.1 $port big.test >/dev/null
 	kill $pinger
 	wait $pinger || fail "pinger"
+	built=$(boot big created)
 	[ "$(cut -d' ' -f3 pinged)" = 0 ] || fail "answers that are none: $(cat pinged)"
 	remove big
 	sample "$1_build" "$built"

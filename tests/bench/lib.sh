@@ -80,12 +80,13 @@ boot() {
 		! grep -q '"error":"' $work/said || fail "$1 did not start"
 		i=$((i + 1))
 		[ $i -lt 200 ] || fail "$1 has no boot.$2"
-		sleep 0.1
+		sleep 0.5
 	done
 	echo "$value"
 }
-# A query that nobody waits for.
-query() { pinger -c 1 -w 0 127.0.0.1 $port "$1.test" >/dev/null; }
+# query NAME MILLISECONDS: asks, and keeps still for so long: what else runs here takes the
+# processor from what is measured.
+query() { pinger -c 1 -w "$2" 127.0.0.1 $port "$1.test" >/dev/null; }
 # ask NAME: waits for the answer and prints how long that took.
 ask() {
 	set -- "$1" "$(pinger -c 1 -w 60000 -o $work/asked 127.0.0.1 $port "$1.test")"
