@@ -324,9 +324,9 @@ static bool is_of_kind(struct json_object *value, enum control_kind kind)
 		[CONTROL_BOOL] = json_type_boolean,    [CONTROL_NUMBER] = json_type_int,
 		[CONTROL_KIB] = json_type_int,	       [CONTROL_MSEC] = json_type_int,
 		[CONTROL_SECONDS] = json_type_double,  [CONTROL_DATE] = json_type_int,
-		[CONTROL_COUNTS] = json_type_object,
+		[CONTROL_TIME] = json_type_double,     [CONTROL_COUNTS] = json_type_object,
 		[CONTROL_SPEC] = json_type_object,     [CONTROL_BOOT] = json_type_object,
-		[CONTROL_SERVICES] = json_type_object,
+		[CONTROL_SERVICES] = json_type_array,  [CONTROL_EVENTS] = json_type_array,
 	};
 
 	return json_object_get_type(value) == types[kind];
@@ -387,6 +387,15 @@ struct json_object *control_request(const char *method, struct json_object *para
 	if (params)
 		json_object_object_add(object, "params", params);
 	json_object_object_add(object, "id", json_object_get(id));
+	return object;
+}
+
+struct json_object *control_notification(const char *method, struct json_object *params)
+{
+	struct json_object *object = envelope();
+
+	json_object_object_add(object, "method", json_object_new_string(method));
+	json_object_object_add(object, "params", params);
 	return object;
 }
 

@@ -19,7 +19,12 @@ struct json_object;
 #define CONTROL_BATCH_MAX 1000
 
 enum control_access { CONTROL_READ, CONTROL_WRITE };
-enum control_params { CONTROL_PARAMS_NONE, CONTROL_PARAMS_NAME, CONTROL_PARAMS_SPEC };
+enum control_params {
+	CONTROL_PARAMS_NONE,
+	CONTROL_PARAMS_NAME,
+	CONTROL_PARAMS_SPEC,
+	CONTROL_PARAMS_EVENTS,
+};
 enum control_kind {
 	CONTROL_TEXT,
 	CONTROL_TEXTS,
@@ -29,10 +34,12 @@ enum control_kind {
 	CONTROL_MSEC,
 	CONTROL_SECONDS,
 	CONTROL_DATE,
+	CONTROL_TIME,
 	CONTROL_COUNTS,
 	CONTROL_SPEC,
 	CONTROL_BOOT,
 	CONTROL_SERVICES,
+	CONTROL_EVENTS,
 };
 
 enum control_method_id {
@@ -98,6 +105,7 @@ int control_bind(const struct control_method *method, struct json_object *params
  * taken over. The text is made valid UTF-8 where it is not. */
 struct json_object *control_request(const char *method, struct json_object *params,
 				    struct json_object *id);
+struct json_object *control_notification(const char *method, struct json_object *params);
 struct json_object *control_success(struct json_object *id, struct json_object *result);
 struct json_object *control_failure(struct json_object *id, enum control_error code,
 				    const char *field, const char *text);

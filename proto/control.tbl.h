@@ -15,8 +15,9 @@
  *   FIELD(result, key, kind, "help")              a field that does not apply is left out
  *
  * Kinds: TEXT, TEXTS (array of strings), BOOL, NUMBER (whole), KIB, MSEC, SECONDS (numbers in
- * that unit), DATE (Unix time), COUNTS (an object of numbers), and an object or array of objects described by SPEC
- * or by another list of FIELDs: SPEC, BOOT, SERVICES.
+ * that unit), DATE (Unix time), TIME (the same with fractions), COUNTS (an object of numbers), and
+ * an object or array of objects described by SPEC or by another list of FIELDs: SPEC, BOOT,
+ * SERVICES, EVENTS.
  *
  *   CONTROL_ERROR(id, code, "kind", "meaning")    kind is data.kind of the error
  */
@@ -42,10 +43,14 @@ METHOD(service_get, "service.get", READ, NAME, service,
        "One service, whole, with its last boot.")
 METHOD(daemon_status, "daemon.status", READ, NONE, status,
        "The daemon: version, backend, counts.")
+METHOD(events_subscribe, "events.subscribe", READ, EVENTS, subscribed,
+       "From the answer on, events come on this connection as notifications.")
 METHOD(rpc_discover, "rpc.discover", READ, NONE, openrpc,
        "This interface as an OpenRPC document.")
 
 PARAM(NAME, name, TEXT, NEEDED, "the service's name")
+PARAM(EVENTS, recent, NUMBER, OPTIONAL,
+      "how many of the last events to answer with, of the 256 that are kept; 0 if not given")
 
 /* In service.list without phase, added, boot and spec. */
 FIELD(service, name, TEXT, "the service's name")
@@ -102,6 +107,18 @@ FIELD(status, failures, NUMBER, "starts that failed since the engine started")
 FIELD(status, memory_free, KIB, "free memory of the host in KiB")
 FIELD(status, memory_total, KIB, "memory of the host in KiB")
 FIELD(status, orphans, TEXTS, "domains that bear our mark and that no service owns")
+
+FIELD(subscribed, events, EVENTS, "the last events before this, the oldest first")
+
+/* The params of a notification `event`. */
+FIELD(event, time, TIME, "when it happened, Unix time")
+FIELD(event, kind, TEXT,
+      "state: it went over into another one; failure: of a start, a stop or a wake; added, "
+      "removed, changed: the service; dropped: the last that a subscriber hears who does not read")
+FIELD(event, service, TEXT, "the service's name")
+FIELD(event, from, TEXT, "the state that it left")
+FIELD(event, to, TEXT, "the state that it is in")
+FIELD(event, why, TEXT, "what made it so, for people")
 
 /* JSON-RPC's own. */
 CONTROL_ERROR(PARSE, -32700, "parse", "the line is not JSON; id is null")

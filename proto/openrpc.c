@@ -163,12 +163,15 @@ static struct json_object *field_schema(enum control_kind kind)
 		[CONTROL_MSEC] = "{\"type\": \"number\", \"minimum\": 0}",
 		[CONTROL_SECONDS] = "{\"type\": \"number\", \"minimum\": 0}",
 		[CONTROL_DATE] = "{\"type\": \"integer\"}",
+		[CONTROL_TIME] = "{\"type\": \"number\"}",
 		[CONTROL_COUNTS] = "{\"type\": \"object\", \"additionalProperties\": "
 				   "{\"type\": \"integer\", \"minimum\": 0}}",
 		[CONTROL_SPEC] = "{\"$ref\": \"#/components/schemas/spec\"}",
 		[CONTROL_BOOT] = "{\"$ref\": \"#/components/schemas/boot\"}",
 		[CONTROL_SERVICES] = "{\"type\": \"array\", \"items\": "
 				     "{\"$ref\": \"#/components/schemas/service\"}}",
+		[CONTROL_EVENTS] = "{\"type\": \"array\", \"items\": "
+				   "{\"$ref\": \"#/components/schemas/event\"}}",
 	};
 
 	return json("%s", schemas[kind]);

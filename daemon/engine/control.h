@@ -1,5 +1,5 @@
 /*
- * The control socket's server: connections, lines, limits. What a line means is dispatch.c's.
+ * The control socket's server. Connections are conn.c's, what a line means is dispatch.c's.
  *
  * A quiet client costs a descriptor. When there are too many connections, or no descriptors left,
  * the one that has been quiet longest makes room, and those that never asked anything go first.
@@ -11,6 +11,7 @@
 
 struct control;
 struct engine;
+struct json_object;
 struct loop;
 
 /* Serves on listen_fd (listening, non-blocking; taken, also on failure). Root, the daemon's own
@@ -20,5 +21,10 @@ struct control *control_new(struct loop *loop, int listen_fd, struct engine *eng
 
 /* Closes every connection. Verbs that are under way may answer later; nobody is told. */
 void control_free(struct control *control);
+
+/* Tells those who have subscribed, from the loop, and keeps it for those who subscribe later. The
+ * event's keys are the FIELD(event, ...) lines of proto/control.tbl.h without the time, which is
+ * put in here; it is taken over. control may be NULL: then nobody is told. */
+void control_publish(struct control *control, struct json_object *event);
 
 #endif

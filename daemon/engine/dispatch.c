@@ -16,7 +16,7 @@
 struct dispatch {
 	struct engine *engine;
 	enum control_access access;
-	dispatch_reply *reply; /* NULL: abandoned */
+	const struct dispatch_client *client; /* NULL: abandoned */
 	void *arg;
 	struct json_object *message;
 	size_t next, count; /* requests in the message */
@@ -70,7 +70,7 @@ static void answer(struct dispatch *d, struct json_object *response)
 
 	d->waiting = false;
 	json_object_put(TAKE(d->id));
-	if (d->reply && !d->notification) {
+	if (d->client && !d->notification) {
 		line = control_line(response, &size);
 		if (d->batch)
 			append(d, d->out_size ? "," : "[", 1);
@@ -102,7 +102,7 @@ static void on_done(void *arg, struct json_object *result, const struct error *e
 	}
 	if (d->running)
 		return;
-	if (d->reply && d->next < d->count)
+	if (d->client && d->next < d->count)
 		timer_set(d->turn, 0);
 	else
 		run(d);
@@ -198,12 +198,34 @@ static void start(struct dispatch *d, struct json_object *request)
 		verbs[id](d->engine, params, on_done, d);
 }
 
+/* The one verb that is about the connection: arg is the dispatch itself. */
+void verb_events_subscribe(struct engine *engine, struct json_object *params, verb_done *done,
+			   void *arg)
+{
+	struct dispatch *d = arg;
+	struct json_object *value = NULL, *result;
+	struct error err = { 0 };
+	int64_t recent = 0;
+
+	(void)engine;
+	if (params && json_object_object_get_ex(params, "recent", &value))
+		recent = json_object_get_int64(value);
+	if (recent < 0) {
+		error_field(&err, ERROR_INPUT, "recent", json_object_get_string(value),
+			    "expected how many events, 0 or more");
+		done(arg, NULL, &err);
+		return;
+	}
+	result = d->client->subscribe(d->arg, (size_t)recent, &err);
+	done(arg, result, &err);
+}
+
 /* Goes on until a request is under way, or to the end. True if it came to the end: then d is
  * freed. */
 static bool run(struct dispatch *d)
 {
 	d->running = true;
-	while (!d->waiting && d->next < d->count && (d->reply || d->next == 0)) {
+	while (!d->waiting && d->next < d->count && (d->client || d->next == 0)) {
 		start(d, d->batch ? json_object_array_get_idx(d->message, d->next) : d->message);
 		d->next++;
 	}
@@ -212,8 +234,8 @@ static bool run(struct dispatch *d)
 		return false;
 	if (d->batch && d->out_size)
 		append(d, "]\n", 2);
-	if (d->reply)
-		d->reply(d->arg, d->out, d->out_size);
+	if (d->client)
+		d->client->reply(d->arg, d->out, d->out_size);
 	dispatch_free(d);
 	return true;
 }
@@ -223,30 +245,31 @@ static void on_turn(void *arg)
 	run(arg);
 }
 
-static void refuse(dispatch_reply *reply, void *arg, enum control_error code, const char *text)
+static void refuse(const struct dispatch_client *client, void *arg, enum control_error code,
+		   const char *text)
 {
 	size_t size;
 	cleanup_free char *line = dispatch_error_line(code, text, &size);
 
-	reply(arg, line, size);
+	client->reply(arg, line, size);
 }
 
 struct dispatch *dispatch_message(struct loop *loop, struct engine *engine,
-				  enum control_access access, const char *text, size_t size,
-				  dispatch_reply *reply, void *arg)
+				  enum control_access access, const struct dispatch_client *client,
+				  const char *text, size_t size, void *arg)
 {
 	struct json_object *message = NULL;
 	struct dispatch *d;
 	struct error err;
 
 	if (control_parse(text, size, &message, &err) < 0) {
-		refuse(reply, arg, CONTROL_ERROR_PARSE, err.text);
+		refuse(client, arg, CONTROL_ERROR_PARSE, err.text);
 		return NULL;
 	}
 	d = calloc(1, sizeof *d);
 	if (!d)
 		abort();
-	*d = (struct dispatch){ .engine = engine, .access = access, .reply = reply, .arg = arg,
+	*d = (struct dispatch){ .engine = engine, .access = access, .client = client, .arg = arg,
 				.message = message, .count = 1 };
 	if (json_object_is_type(message, json_type_array)) {
 		d->batch = true;
@@ -256,7 +279,7 @@ struct dispatch *dispatch_message(struct loop *loop, struct engine *engine,
 			abort();
 	}
 	if (d->count == 0 || d->count > CONTROL_BATCH_MAX) {
-		refuse(reply, arg, CONTROL_ERROR_REQUEST,
+		refuse(client, arg, CONTROL_ERROR_REQUEST,
 		       d->count ? "a batch has at most 1000 requests" : "an empty batch");
 		dispatch_free(d);
 		return NULL;
@@ -266,7 +289,7 @@ struct dispatch *dispatch_message(struct loop *loop, struct engine *engine,
 
 void dispatch_abandon(struct dispatch *d)
 {
-	d->reply = NULL;
+	d->client = NULL;
 	/* Between two requests of a batch nothing is under way that would end it. */
 	if (!d->waiting && !d->running)
 		dispatch_free(d);

@@ -131,24 +131,31 @@ static void openrpc_words(void **state)
 
 /* --- PROTOCOL.md --- */
 
+static void write_params(FILE *out, enum control_params params)
+{
+	const char *separator = "";
+
+	if (params == CONTROL_PARAMS_NONE)
+		fputs("none", out);
+	if (params == CONTROL_PARAMS_SPEC)
+		fputs("a service's keys", out);
+	for (const struct control_param *p = control_params; p->key; p++) {
+		if (p->params != params)
+			continue;
+		fprintf(out, "%s`%s`: %s%s", separator, p->key, p->help,
+			p->needed ? "" : " (optional)");
+		separator = "; ";
+	}
+}
+
 static void write_methods(FILE *out)
 {
-	static const char *const params[] = {
-		[CONTROL_PARAMS_NONE] = "none",
-		[CONTROL_PARAMS_SPEC] = "a service's keys",
-	};
-
 	fputs("| method | access | parameters | result | what it does |\n|---|---|---|---|---|\n", out);
 	for (size_t i = 0; i < CONTROL_METHODS; i++) {
 		const struct control_method *m = &control_methods[i];
 
 		fprintf(out, "| `%s` | %s | ", m->name, m->access == CONTROL_WRITE ? "write" : "read");
-		if (m->params == CONTROL_PARAMS_NAME)
-			for (const struct control_param *p = control_params; p->key; p++)
-				fprintf(out, "`%s`: %s%s", p->key, p->help,
-					p->needed ? "" : " (optional)");
-		else
-			fputs(params[m->params], out);
+		write_params(out, m->params);
 		fprintf(out, " | %s | %s |\n", m->result, m->help);
 	}
 }
@@ -168,9 +175,10 @@ static void write_fields(FILE *out)
 		[CONTROL_BOOL] = "true, false",	 [CONTROL_NUMBER] = "whole number",
 		[CONTROL_KIB] = "KiB",		 [CONTROL_MSEC] = "ms",
 		[CONTROL_SECONDS] = "s",	 [CONTROL_DATE] = "s since 1970",
+		[CONTROL_TIME] = "s since 1970, with fractions",
 		[CONTROL_COUNTS] = "object of numbers",
 		[CONTROL_SPEC] = "the keys of a service", [CONTROL_BOOT] = "boot",
-		[CONTROL_SERVICES] = "array of service",
+		[CONTROL_SERVICES] = "array of service", [CONTROL_EVENTS] = "array of event",
 	};
 	const char *result = "";
 
