@@ -325,8 +325,9 @@ static bool is_of_kind(struct json_object *value, enum control_kind kind)
 		[CONTROL_KIB] = json_type_int,	       [CONTROL_MSEC] = json_type_int,
 		[CONTROL_SECONDS] = json_type_double,  [CONTROL_DATE] = json_type_int,
 		[CONTROL_TIME] = json_type_double,     [CONTROL_COUNTS] = json_type_object,
-		[CONTROL_SPEC] = json_type_object,     [CONTROL_BOOT] = json_type_object,
-		[CONTROL_SERVICES] = json_type_array,  [CONTROL_EVENTS] = json_type_array,
+		[CONTROL_SPEC] = json_type_object,     [CONTROL_VALUES] = json_type_object,
+		[CONTROL_BOOT] = json_type_object,     [CONTROL_SERVICES] = json_type_array,
+		[CONTROL_EVENTS] = json_type_array,
 	};
 
 	return json_object_get_type(value) == types[kind];

@@ -16,8 +16,8 @@
  *
  * Kinds: TEXT, TEXTS (array of strings), BOOL, NUMBER (whole), KIB, MSEC, SECONDS (numbers in
  * that unit), DATE (Unix time), TIME (the same with fractions), COUNTS (an object of numbers), and
- * an object or array of objects described by SPEC or by another list of FIELDs: SPEC, BOOT,
- * SERVICES, EVENTS.
+ * an object or array of objects described by SPEC or by another list of FIELDs: SPEC, VALUES (any
+ * of its keys), BOOT, SERVICES, EVENTS.
  *
  *   CONTROL_ERROR(id, code, "kind", "meaning")    kind is data.kind of the error
  */
@@ -38,9 +38,23 @@ METHOD(service_add, "service.add", WRITE, SPEC, service,
        "Adds a service; it is stored when this answers.")
 METHOD(service_remove, "service.remove", WRITE, NAME, removed,
        "Removes a service and destroys its domain.")
-METHOD(service_list, "service.list", READ, NONE, services, "Every service, short.")
+METHOD(service_list, "service.list", READ, LIST, services, "Every service, short.")
 METHOD(service_get, "service.get", READ, NAME, service,
        "One service, whole, with its last boot.")
+METHOD(service_set, "service.set", WRITE, SET, changed,
+       "Changes keys of a service; it is stored when this answers.")
+METHOD(service_start, "service.start", WRITE, NAME, service,
+       "Starts it or wakes it, whatever failed before; answers when it is ready.")
+METHOD(service_stop, "service.stop", WRITE, STOP, service,
+       "Puts it away until somebody asks for it; answers when that is done.")
+METHOD(service_pause, "service.pause", WRITE, NAME, service,
+       "service.stop with the mode pause.")
+METHOD(service_restart, "service.restart", WRITE, NAME, service,
+       "Ends its domain and starts it anew; answers when it is ready.")
+METHOD(service_pin, "service.pin", WRITE, NAME, service,
+       "From now on it is never put to sleep, and started when jitsud starts; starts it.")
+METHOD(service_unpin, "service.unpin", WRITE, NAME, service,
+       "From now on it is put to sleep as it was before service.pin.")
 METHOD(daemon_status, "daemon.status", READ, NONE, status,
        "The daemon: version, backend, counts.")
 METHOD(events_subscribe, "events.subscribe", READ, EVENTS, subscribed,
@@ -49,12 +63,19 @@ METHOD(rpc_discover, "rpc.discover", READ, NONE, openrpc,
        "This interface as an OpenRPC document.")
 
 PARAM(NAME, name, TEXT, NEEDED, "the service's name")
+PARAM(LIST, measure, BOOL, OPTIONAL,
+      "have the traffic of every domain measured, for rx and tx of the next answer")
+PARAM(STOP, name, TEXT, NEEDED, "the service's name")
+PARAM(STOP, mode, TEXT, OPTIONAL,
+      "destroy, shutdown, suspend or pause; if not given, the service's stop_mode")
+PARAM(SET, name, TEXT, NEEDED, "the service's name")
+PARAM(SET, values, VALUES, NEEDED, "an object of a service's keys; null takes a key away")
 PARAM(EVENTS, recent, NUMBER, OPTIONAL,
       "how many of the last events to answer with, of the 256 that are kept; 0 if not given")
 
 /* In service.list without phase, added, boot and spec. */
 FIELD(service, name, TEXT, "the service's name")
-FIELD(service, state, TEXT, "off, starting, ready or stopping")
+FIELD(service, state, TEXT, "off, starting, ready, stopping, paused, suspended or kept")
 FIELD(service, simulated, BOOL, "true: no virtual machine is behind it (backend sim)")
 FIELD(service, dns, TEXTS, "the names that summon it")
 FIELD(service, ip, TEXTS, "its addresses")
@@ -65,18 +86,29 @@ FIELD(service, queries, NUMBER, "DNS queries for it since the daemon started")
 FIELD(service, asked, SECONDS, "seconds since it was last asked for")
 FIELD(service, boots, NUMBER, "how often it was started since the daemon started")
 FIELD(service, failures, NUMBER, "how many of its starts and stops failed since then")
-FIELD(service, error, TEXT, "why its last start failed, until one succeeds")
-FIELD(service, phase, TEXT, "the state within: off, queued, building, booting, settling, ready, "
-      "retiring, stopping or restarting")
+FIELD(service, error, TEXT, "why its last start failed, or how it died, until a start succeeds")
+FIELD(service, retry, SECONDS, "seconds until it may be started again after failures")
+FIELD(service, pinned, BOOL, "true: never put to sleep")
+FIELD(service, wake, MSEC, "from the last query that woke it until it was ready")
+FIELD(service, rx, NUMBER, "bytes that its domain received, when that was last measured")
+FIELD(service, tx, NUMBER, "bytes that its domain sent, then")
+FIELD(service, measured, SECONDS, "seconds since then")
+FIELD(service, console, TEXT, "the last lines of its console, of that failure")
+FIELD(service, notice, TEXT, "why it was booted although there was a suspend image")
+FIELD(service, phase, TEXT, "the state within, a name of LIFECYCLE.md")
 FIELD(service, added, DATE, "when it was added, Unix time")
 FIELD(service, boot, BOOT, "its last boot, unless it was found running")
 FIELD(service, spec, SPEC, "the specification as it is stored")
 
 /* Times count from the query that woke it. */
 FIELD(boot, want, NUMBER, "that query, CLOCK_MONOTONIC of the host in microseconds")
+FIELD(boot, how, TEXT, "booted, restored from its suspend image, or woken from its pause")
 FIELD(boot, began, MSEC, "building the domain began")
-FIELD(boot, created, MSEC, "the domain is built and runs")
+FIELD(boot, created, MSEC, "the domain is built and runs, or runs again")
+FIELD(boot, key, MSEC, "its wait_for_key was there")
+FIELD(boot, port, MSEC, "its ready_port took a connection")
 FIELD(boot, frame, MSEC, "its first frame came out of a vif")
+FIELD(boot, missed, TEXTS, "those of key, port and frame that did not come within their limit")
 FIELD(boot, ready, MSEC, "ready: the response delay is over, too")
 FIELD(boot, answered, MSEC, "those who waited have their answer")
 FIELD(boot, waiters, NUMBER, "how many queries waited")
@@ -107,6 +139,10 @@ FIELD(status, failures, NUMBER, "starts that failed since the engine started")
 FIELD(status, memory_free, KIB, "free memory of the host in KiB")
 FIELD(status, memory_total, KIB, "memory of the host in KiB")
 FIELD(status, orphans, TEXTS, "domains that bear our mark and that no service owns")
+
+FIELD(changed, name, TEXT, "the service")
+FIELD(changed, now, TEXTS, "keys that count from now on")
+FIELD(changed, later, TEXTS, "keys that count from its next boot on")
 
 FIELD(subscribed, events, EVENTS, "the last events before this, the oldest first")
 

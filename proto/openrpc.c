@@ -167,6 +167,7 @@ static struct json_object *field_schema(enum control_kind kind)
 		[CONTROL_COUNTS] = "{\"type\": \"object\", \"additionalProperties\": "
 				   "{\"type\": \"integer\", \"minimum\": 0}}",
 		[CONTROL_SPEC] = "{\"$ref\": \"#/components/schemas/spec\"}",
+		[CONTROL_VALUES] = "{\"type\": \"object\"}",
 		[CONTROL_BOOT] = "{\"$ref\": \"#/components/schemas/boot\"}",
 		[CONTROL_SERVICES] = "{\"type\": \"array\", \"items\": "
 				     "{\"$ref\": \"#/components/schemas/service\"}}",

@@ -6,6 +6,7 @@
 #define JITSU_TESTS_FAKE_VERBS_H
 
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,6 +151,94 @@ void verb_service_get(struct engine *engine, struct json_object *params, verb_do
 {
 	(void)engine;
 	fake_named(params, done, arg, false);
+}
+
+/* The state that the verb puts it into; a service named broken… refuses. */
+static void fake_order(struct json_object *params, const char *state, verb_done *done, void *arg)
+{
+	const char *name = json_object_get_string(json_object_object_get(params, "name"));
+	size_t i = fake_find(name);
+	struct error err;
+
+	if (strncmp(name, "broken", 6) == 0) {
+		error_set(&err, ERROR_SYSTEM, "no kernel in it");
+		fake_fail(done, arg, &err);
+		return;
+	}
+	if (i < fake_count && state)
+		json_object_object_add(fake_services[i], "state", json_object_new_string(state));
+	fake_named(params, done, arg, false);
+}
+
+void verb_service_start(struct engine *engine, struct json_object *params, verb_done *done,
+			void *arg)
+{
+	(void)engine;
+	fake_order(params, "ready", done, arg);
+}
+
+void verb_service_restart(struct engine *engine, struct json_object *params, verb_done *done,
+			  void *arg)
+{
+	(void)engine;
+	fake_order(params, "ready", done, arg);
+}
+
+void verb_service_stop(struct engine *engine, struct json_object *params, verb_done *done,
+		       void *arg)
+{
+	struct json_object *mode = json_object_object_get(params, "mode");
+	const char *word = mode ? json_object_get_string(mode) : "destroy";
+
+	(void)engine;
+	fake_order(params,
+		   strcmp(word, "pause") == 0	? "paused" :
+		   strcmp(word, "suspend") == 0 ? "suspended" :
+						  "off",
+		   done, arg);
+}
+
+void verb_service_pause(struct engine *engine, struct json_object *params, verb_done *done,
+			void *arg)
+{
+	(void)engine;
+	fake_order(params, "paused", done, arg);
+}
+
+void verb_service_pin(struct engine *engine, struct json_object *params, verb_done *done, void *arg)
+{
+	(void)engine;
+	fake_order(params, NULL, done, arg);
+}
+
+void verb_service_unpin(struct engine *engine, struct json_object *params, verb_done *done,
+			void *arg)
+{
+	(void)engine;
+	fake_order(params, NULL, done, arg);
+}
+
+/* Whatever it is, memory counts later and the rest now. */
+void verb_service_set(struct engine *engine, struct json_object *params, verb_done *done, void *arg)
+{
+	struct json_object *result = json_object_new_object(), *now = json_object_new_array(),
+			   *later = json_object_new_array();
+
+	(void)engine;
+	fake_calls++;
+	json_object_object_add(result, "name",
+			       json_object_get(json_object_object_get(params, "name")));
+	json_object_object_foreach(json_object_object_get(params, "values"), key, value)
+	{
+		char text[200];
+
+		snprintf(text, sizeof text, "%s=%s", key, json_object_to_json_string(value));
+		json_object_array_add(strcmp(key, "memory") == 0 ? later : now,
+				      json_object_new_string(text));
+	}
+	json_object_object_add(result, "now", now);
+	json_object_object_add(result, "later", later);
+	done(arg, result, NULL);
 }
 
 void verb_service_list(struct engine *engine, struct json_object *params, verb_done *done,

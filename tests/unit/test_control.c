@@ -214,7 +214,7 @@ static void requests(void **state)
 		  "\"data\":{\"kind\":\"request\",\"field\":\"id\"}},\"id\":null}" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"param\":{},\"id\":1}",
 		  "\"field\":\"param\"" },
-		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.start\",\"id\":1}",
+		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.summon\",\"id\":1}",
 		  "\"code\":-32601,\"message\":\"method: \\\"service.start\\\": no such" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"id\":1}",
 		  "\"code\":-32602,\"message\":\"name: missing" },

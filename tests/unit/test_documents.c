@@ -177,7 +177,8 @@ static void write_fields(FILE *out)
 		[CONTROL_SECONDS] = "s",	 [CONTROL_DATE] = "s since 1970",
 		[CONTROL_TIME] = "s since 1970, with fractions",
 		[CONTROL_COUNTS] = "object of numbers",
-		[CONTROL_SPEC] = "the keys of a service", [CONTROL_BOOT] = "boot",
+		[CONTROL_SPEC] = "the keys of a service", [CONTROL_VALUES] = "keys of a service",
+		[CONTROL_BOOT] = "boot",
 		[CONTROL_SERVICES] = "array of service", [CONTROL_EVENTS] = "array of event",
 	};
 	const char *result = "";
