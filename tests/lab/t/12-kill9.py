@@ -98,6 +98,14 @@ def boot_and(kill, what, moment, running):
     return took, adopted
 
 
+def remove(name):
+    """Removes it, also if the first call's answer was lost."""
+    try:
+        call("service.remove", {"name": name})
+    except jitsu.Refused as refused:
+        same("a second removal", "absent", refused.error["data"]["kind"])
+
+
 def start_again(running, what):
     parent = jitsu.start()
     running.adopted(what)
@@ -107,9 +115,10 @@ def start_again(running, what):
 
 def kill_parent(parent, sig, rooms_too=False):
     """Ends the parent; the rooms end by themselves."""
-    victims = [parent.pid] + ([pid for pid in jitsu.rooms(parent) if pid] if rooms_too else [])
-    for pid in victims:
-        os.kill(pid, sig)
+    if rooms_too:
+        jitsu.kill_all(parent)
+    else:
+        parent.send_signal(sig)
     status = parent.wait(LIMIT)
     wait_for(LIMIT, lambda: not jitsu.processes(), f"the rooms to end without their parent: {jitsu.processes()}")
     return status
@@ -148,6 +157,19 @@ for name in ROOMS:
         kills, kept, slowest = kills + 1, kept + adopted, max(slowest, took)
 note(f"{kills} kills of a room while a guest boots: answered {kills} times, at most {slowest:.1f} s after the query;",
      f"{kept} times by the same domain, {kills - kept} times built anew; never two at the same time, none orphaned")
+
+for name in ROOMS:
+    what = f"{name} killed while a service is removed"
+    call("service.add", jitsu.tiny("small", "10.0.0.43"))
+    jitsu.resolves("small.test", "10.0.0.43", LIMIT)
+    client = jitsu.Background(remove, "small")
+    time.sleep(0.02)
+    old = jitsu.kill_room(parent, name)
+    client.join(LIMIT)
+    restarted(parent, name, old)
+    wait_for(LIMIT, lambda: domains() == {web.domid: "web"}, f"{what}: the domain to go with its service: {domains()}")
+    agree(what, ["web"])
+note(f"{len(ROOMS)} kills of a room while a service is removed: its domain gone with it each time")
 
 kills = 0
 for what, sig, all_of_them in (("the parent killed", signal.SIGKILL, False), ("all four killed", signal.SIGKILL, True),

@@ -17,9 +17,7 @@ def specs():
 
 
 def kill_all(parent):
-    for pid in [parent.pid, *jitsu.rooms(parent)]:
-        os.kill(pid, signal.SIGKILL)
-    parent.wait()
+    jitsu.kill_all(parent)
     wait_for(jitsu.PATIENCE, lambda: not jitsu.processes(), "all to be dead")
 
 
