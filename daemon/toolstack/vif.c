@@ -76,34 +76,17 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* netback makes the interface a moment after its backend is in the state that libxl waits for. */
-static unsigned wait_for_interface(const char *interface, unsigned limit, struct error *err)
+/* False when time is over. */
+static bool wait_for_news(struct mnl_socket *news, uint64_t end, char *buffer)
 {
-	cleanup_socket struct mnl_socket *nl = NULL;
-	uint64_t end = now_ms() + limit;
-	unsigned index = if_nametoindex(interface);
-	char buffer[BUFFER_SIZE];
+	struct pollfd pollfd = { .fd = mnl_socket_get_fd(news), .events = POLLIN };
+	uint64_t now = now_ms();
 
-	if (index)
-		return index;
-	nl = socket_open(RTMGRP_LINK, err);
-	if (!nl)
-		return 0;
-	/* After the subscription, so that no news falls between. */
-	while (!(index = if_nametoindex(interface))) {
-		struct pollfd news = { .fd = mnl_socket_get_fd(nl), .events = POLLIN };
-		uint64_t now = now_ms();
-
-		if (now >= end) {
-			error_set(err, ERROR_SYSTEM,
-				  "%s did not appear within %u ms; is xen-netback loaded?",
-				  interface, limit);
-			return 0;
-		}
-		if (poll(&news, 1, (int)(end - now)) > 0)
-			(void)mnl_socket_recvfrom(nl, buffer, sizeof buffer);
-	}
-	return index;
+	if (now >= end)
+		return false;
+	if (poll(&pollfd, 1, (int)(end - now)) > 0)
+		(void)mnl_socket_recvfrom(news, buffer, BUFFER_SIZE);
+	return true;
 }
 
 static int save_text(const struct nlattr *attribute, void *arg)
@@ -148,38 +131,55 @@ static int transact(struct mnl_socket *nl, struct nlmsghdr *nlh, char *buffer, c
 	return -1;
 }
 
-int vif_plug(const char *interface, const char *bridge, unsigned limit, struct error *err)
+/* 0, or -1 with errno (ENODEV: there is no such interface yet) and perhaps the kernel's words. */
+static int set_link(struct mnl_socket *nl, const char *interface, unsigned master, char *buffer,
+		    const char **text)
 {
 	static const uint8_t mac[ETH_ALEN] = { 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff };
-	cleanup_socket struct mnl_socket *nl = NULL;
-	_Alignas(struct nlmsghdr) char buffer[BUFFER_SIZE];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-	unsigned index, master = if_nametoindex(bridge);
 	struct ifinfomsg *link;
-	const char *text = "";
 
-	if (!master)
-		return vif_check_bridge(bridge, err) < 0
-			       ? -1
-			       : error_errno(err, "cannot look up bridge %s", bridge);
-	index = wait_for_interface(interface, limit, err);
-	if (!index)
-		return -1;
-	nl = socket_open(0, err);
-	if (!nl)
-		return -1;
 	nlh->nlmsg_type = RTM_SETLINK;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	nlh->nlmsg_seq = 1;
 	link = mnl_nlmsg_put_extra_header(nlh, sizeof *link);
 	link->ifi_family = AF_UNSPEC;
-	link->ifi_index = (int)index;
 	link->ifi_change = link->ifi_flags = IFF_UP;
+	/* By name: if_nametoindex has the kernel run modprobe for one that is not there. */
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, interface);
 	mnl_attr_put(nlh, IFLA_ADDRESS, sizeof mac, mac);
 	mnl_attr_put_u32(nlh, IFLA_MASTER, master);
-	if (transact(nl, nlh, buffer, &text) < 0)
-		return error_set(err, ERROR_SYSTEM, "cannot add %s to bridge %s: %s%s%s", interface,
-				 bridge, strerror(errno), *text ? ": " : "", text);
+	return transact(nl, nlh, buffer, text);
+}
+
+int vif_plug(const char *interface, const char *bridge, unsigned limit, struct error *err)
+{
+	cleanup_socket struct mnl_socket *nl = socket_open(0, err), *news = NULL;
+	_Alignas(struct nlmsghdr) char buffer[BUFFER_SIZE];
+	uint64_t end = now_ms() + limit;
+	unsigned master = if_nametoindex(bridge);
+	const char *text = "";
+
+	if (!nl)
+		return -1;
+	if (!master)
+		return vif_check_bridge(bridge, err) < 0
+			       ? -1
+			       : error_errno(err, "cannot look up bridge %s", bridge);
+	/* netback makes the interface in its own time. */
+	while (set_link(nl, interface, master, buffer, &text) < 0) {
+		if (errno != ENODEV)
+			return error_set(err, ERROR_SYSTEM, "cannot add %s to bridge %s: %s%s%s",
+					 interface, bridge, strerror(errno), *text ? ": " : "",
+					 text);
+		if (news && !wait_for_news(news, end, buffer))
+			return error_set(err, ERROR_SYSTEM,
+					 "%s did not appear within %u ms; is xen-netback loaded?",
+					 interface, limit);
+		/* Once more after the subscription, so that no news falls between. */
+		if (!news && !(news = socket_open(RTMGRP_LINK, err)))
+			return -1;
+	}
 	return 0;
 }
 
@@ -199,4 +199,11 @@ int vif_listen(const char *interface, struct error *err)
 	    bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
 		return error_errno(err, "cannot listen on %s", interface);
 	return TAKE_FD(fd);
+}
+
+bool vif_heard(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, sizeof byte, MSG_DONTWAIT) >= 0;
 }

@@ -5,6 +5,7 @@
 #ifndef JITSU_TOOLSTACK_VIF_H
 #define JITSU_TOOLSTACK_VIF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct error;
@@ -29,5 +30,9 @@ int vif_plug(const char *interface, const char *bridge, unsigned limit, struct e
  * not count). The caller's to close. -1 with an error.
  */
 int vif_listen(const char *interface, struct error *err);
+
+/* When that socket is readable: true if a frame has come, false if it was something else, such as
+ * the end of the interface. Does not block. */
+bool vif_heard(int fd);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "toolstack/libxl/build.h"
 #include "toolstack/libxl/crew.h"
 #include "toolstack/libxl/deaths.h"
+#include "toolstack/vif.h"
 
 #define WORKERS_MAX 4
 #define DOMIDS 0x7ff0 /* DOMID_FIRST_RESERVED, xen/include/public/xen.h */
@@ -21,6 +23,7 @@
 
 /* A packet socket on one nic of a guest that has not sent a frame yet. */
 struct ear {
+	struct guest *guest;
 	int fd;
 	struct watch *watch;
 };
@@ -120,10 +123,13 @@ static struct guest *guest_new(struct backend *backend, uint32_t domid, struct e
 
 static void on_frame(void *arg, unsigned events)
 {
-	struct guest *guest = arg;
+	const struct ear *ear = arg;
+	struct guest *guest = ear->guest;
 	struct backend *backend = guest->backend;
 
 	(void)events;
+	if (!vif_heard(ear->fd))
+		return;
 	close_ears(guest);
 	backend->sink.frame(backend->arg, guest->id, guest->boot, loop_now(backend->loop));
 }
@@ -134,8 +140,9 @@ static void listen_for_frame(struct guest *guest, const struct build *build)
 	for (size_t i = 0; i < build->frame_count; i++) {
 		struct ear *ear = &guest->ears[i];
 
+		ear->guest = guest;
 		ear->fd = build->frames[i];
-		ear->watch = watch_new(guest->backend->loop, ear->fd, WATCH_READ, on_frame, guest);
+		ear->watch = watch_new(guest->backend->loop, ear->fd, WATCH_READ, on_frame, ear);
 		if (!ear->watch)
 			abort();
 		guest->ear_count = i + 1;

@@ -37,7 +37,8 @@ int build_check(struct xen *xen, const struct spec *spec, char **kernel, char **
  * of it is left. */
 int build_start(struct xen *xen, const struct spec *spec, struct build *out, struct error *err);
 
-/* 0 if it is gone, also if it was before. With `marked`, refused if it does not bear our mark. */
+/* 0 if it is gone, also if it was before. With `marked`, refused if it is somebody else's: if it
+ * neither bears our mark nor was left half made, before it could bear any. */
 int build_destroy(struct xen *xen, uint32_t domid, bool marked, struct error *err);
 
 #endif

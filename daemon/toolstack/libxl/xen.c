@@ -49,7 +49,8 @@ log_message(xentoollog_logger *logger, xentoollog_level level, int errnoval, con
 		snprintf(line + used, sizeof line - used, ": %s", strerror(errnoval));
 	}
 	line[strcspn(line, "\n")] = '\0';
-	log_debug("%s %s: %s", context ? context : "xen", xtl_level_to_string(level), line);
+	log_debug("%s %s: %s", context ? context : "xen",
+		  level >= XTL_ERROR ? "error" : level >= XTL_WARN ? "warning" : "says", line);
 	if (level < XTL_ERROR)
 		return;
 	text = without_place(line);
