@@ -747,6 +747,21 @@ static int step_pending(struct script *script, char *args)
 	return -1;
 }
 
+static int step_close(struct script *script, char *args)
+{
+	const char *name = word(&args);
+	struct label *label = find(script, name);
+
+	if (!label || (!label->query && !label->call))
+		return fail(script, "'%s': no such query or call", name);
+	if (label->query)
+		query_free(TAKE(label->query));
+	else
+		call_free(TAKE(label->call));
+	settle(script);
+	return 0;
+}
+
 /* --- steps ----------------------------------------------------------------------------------- */
 
 static int step_repeat(struct script *script, char *args);
@@ -784,6 +799,7 @@ static const struct {
 	{ "error", step_error, "LABEL FIELD [TEXT]" },
 	{ "refused", step_refused, "FIELD METHOD [JSON]" },
 	{ "pending", step_pending, "LABEL" },
+	{ "close", step_close, "LABEL  (its client goes away)" },
 	{ "log", step_log, "TEXT" },
 	{ "allow", step_allow, "TEXT  (errors in the log with this text are expected)" },
 };
