@@ -14,20 +14,22 @@
 
 #define SEGMENTS_MAX 1024
 #define SECTIONS_MAX 65536
-#define NOTES_MAX (1024 * 1024)
+#define NOTES_MAX    (1024 * 1024)
 
 /* The owner and mode of one file or directory, or of one of its parents. */
 static int check_trust(const char *field, const char *path, const char *part, const struct stat *st,
 		       struct error *err)
 {
 	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return error_field(err, ERROR_INPUT, field, path,
-				   "%s belongs to user %u, expected root; mend it with: chown root %s",
-				   part, (unsigned)st->st_uid, part);
+		return error_field(
+			err, ERROR_INPUT, field, path,
+			"%s belongs to user %u, expected root; mend it with: chown root %s", part,
+			(unsigned)st->st_uid, part);
 	if (st->st_mode & (S_IWGRP | S_IWOTH))
-		return error_field(err, ERROR_INPUT, field, path,
-				   "%s can be written by others than root; mend it with: chmod go-w %s",
-				   part, part);
+		return error_field(
+			err, ERROR_INPUT, field, path,
+			"%s can be written by others than root; mend it with: chmod go-w %s", part,
+			part);
 	return 0;
 }
 
@@ -120,13 +122,13 @@ struct part {
 	uint64_t offset, size;
 };
 
-#define FILL_ELF(elf, eh)                         \
-	do {                                      \
-		(elf)->phoff = (eh).e_phoff;      \
-		(elf)->shoff = (eh).e_shoff;      \
-		(elf)->phnum = (eh).e_phnum;      \
-		(elf)->shnum = (eh).e_shnum;      \
-		(elf)->shstrndx = (eh).e_shstrndx; \
+#define FILL_ELF(elf, eh)                                                                          \
+	do {                                                                                       \
+		(elf)->phoff = (eh).e_phoff;                                                       \
+		(elf)->shoff = (eh).e_shoff;                                                       \
+		(elf)->phnum = (eh).e_phnum;                                                       \
+		(elf)->shnum = (eh).e_shnum;                                                       \
+		(elf)->shstrndx = (eh).e_shstrndx;                                                 \
 	} while (0)
 
 static bool read_header(struct elf *elf, int fd)

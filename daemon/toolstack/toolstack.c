@@ -134,13 +134,13 @@ static void stop(struct toolstack *toolstack, uint32_t id, uint32_t domid, uint8
 {
 	/* Domain 0 is the host itself. */
 	if (domid == 0 || mode > SPEC_STOP_DESTROY) {
-		message_send_stop_failed(toolstack->link,
-					 &(struct msg_stop_failed){
-						 .id = id,
-						 .domid = domid,
-						 .text = domid ? "unknown stop mode"
-							       : "domain 0 is no guest",
-					 });
+		message_send_stop_failed(
+			toolstack->link,
+			&(struct msg_stop_failed){
+				.id = id,
+				.domid = domid,
+				.text = domid ? "unknown stop mode" : "domain 0 is no guest",
+			});
 		return;
 	}
 	toolstack->table->stop(toolstack->backend, id, domid, (enum spec_stop_mode)mode, limit);
@@ -214,12 +214,10 @@ static void on_created(void *arg, uint32_t id, uint32_t boot, uint32_t domid, ui
 	struct toolstack *toolstack = arg;
 
 	if (is_ours(toolstack, id, boot))
-		message_send_created(toolstack->link,
-				     &(struct msg_created){ .id = id,
-							    .boot = boot,
-							    .domid = domid,
-							    .began = began,
-							    .at = at });
+		message_send_created(
+			toolstack->link,
+			&(struct msg_created){
+				.id = id, .boot = boot, .domid = domid, .began = began, .at = at });
 	try_survey(toolstack);
 }
 
@@ -247,7 +245,8 @@ static void on_died(void *arg, uint32_t domid, uint8_t reason)
 
 	log_info("domain %u died, reason %u", domid, reason);
 	if (reporting(toolstack))
-		message_send_died(toolstack->link, &(struct msg_died){ .domid = domid, .reason = reason });
+		message_send_died(toolstack->link,
+				  &(struct msg_died){ .domid = domid, .reason = reason });
 }
 
 static void on_stopped(void *arg, uint32_t id, uint32_t domid, const struct error *err)
@@ -261,8 +260,7 @@ static void on_stopped(void *arg, uint32_t id, uint32_t domid, const struct erro
 					 &(struct msg_stop_failed){ id, domid, err->text });
 	else if (reporting(toolstack))
 		message_send_stopped(toolstack->link,
-				     &(struct msg_stopped){ id, domid,
-							    loop_now(toolstack->loop) });
+				     &(struct msg_stopped){ id, domid, loop_now(toolstack->loop) });
 	try_survey(toolstack);
 }
 
@@ -332,10 +330,9 @@ static void take_stop(void *arg, const struct msg_stop *m)
 	if (toolstack->surveyed && !toolstack->survey_wanted)
 		stop(toolstack, m->id, m->domid, m->mode, m->limit);
 	else
-		hold(toolstack, &(struct held){ .id = m->id,
-						.domid = m->domid,
-						.mode = m->mode,
-						.limit = m->limit });
+		hold(toolstack,
+		     &(struct held){
+			     .id = m->id, .domid = m->domid, .mode = m->mode, .limit = m->limit });
 }
 
 static void take_wake(void *arg, const struct msg_wake *m)

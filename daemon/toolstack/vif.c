@@ -21,7 +21,7 @@
 #include "base/error.h"
 
 #define BUFFER_SIZE 8192
-#define FRAME_SNAP 14 /* its Ethernet header: that it came is all we want to know */
+#define FRAME_SNAP  14 /* its Ethernet header: that it came is all we want to know */
 
 void vif_name(char out[VIF_NAME_MAX], uint32_t domid, unsigned devid)
 {
@@ -34,12 +34,14 @@ int vif_check_bridge(const char *bridge, struct error *err)
 	struct stat st;
 
 	if (strlen(bridge) >= IFNAMSIZ || strchr(bridge, '/') || bridge[0] == '.')
-		return error_field(err, ERROR_INPUT, "nic", bridge, "expected the name of a bridge");
+		return error_field(err, ERROR_INPUT, "nic", bridge,
+				   "expected the name of a bridge");
 	snprintf(path, sizeof path, "/sys/class/net/%s", bridge);
 	if (stat(path, &st) < 0)
-		return error_field(err, ERROR_INPUT, "nic", bridge,
-				   "there is no such bridge; make it with: ip link add %s type bridge",
-				   bridge);
+		return error_field(
+			err, ERROR_INPUT, "nic", bridge,
+			"there is no such bridge; make it with: ip link add %s type bridge",
+			bridge);
 	snprintf(path, sizeof path, "/sys/class/net/%s/bridge", bridge);
 	if (stat(path, &st) < 0)
 		return error_field(err, ERROR_INPUT, "nic", bridge,

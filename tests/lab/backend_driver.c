@@ -5,7 +5,11 @@
  *   start ID JSON   check JSON   stop ID DOMID   survey   sleep MS   wait EVENT [COUNT]   quit
  *
  * `wait` goes on when EVENT (a line's first word) has come COUNT times since the last `wait` of
- * it. Times are ms since the program began.
+ * it. Times are ms since the program began. Built by hand, after `make`:
+ *
+ *   cc -std=gnu11 -D_GNU_SOURCE -I. -Idaemon -o backend_driver tests/lab/backend_driver.c \
+ *      build/libjitsu.a $(pkg-config --libs libevent json-c libmnl xenlight xenstore) \
+ *      -lxentoollog -lm -lpthread
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +21,7 @@
 #include "proto/spec.h"
 #include "toolstack/backend.h"
 
-#define EVENTS 16
+#define EVENTS	   16
 #define WAIT_LIMIT (60 * USEC_PER_SEC)
 
 static struct {
@@ -218,8 +222,8 @@ int main(int argc, char **argv)
 						  on_stopped };
 	struct error err;
 
-	log_open("driver", argc > 1 && strcmp(argv[1], "-v") == 0 ? LOG_LEVEL_DEBUG
-								  : LOG_LEVEL_INFO);
+	log_open("driver",
+		 argc > 1 && strcmp(argv[1], "-v") == 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	driver.loop = loop_new(LOOP_CLOCK_REAL);
 	driver.origin = loop_now(driver.loop);
 	driver.next = timer_new(driver.loop, on_next, NULL);

@@ -107,7 +107,8 @@ static void test_elf_notes(void **state)
 	assert_non_null(strstr(unbootable(&pv, sizeof pv, SPEC_TYPE_PVH), "PHYS32_ENTRY"));
 	assert_null(unbootable(&pvh, sizeof pvh, SPEC_TYPE_PVH));
 	assert_non_null(strstr(unbootable(&pvh, sizeof pvh, SPEC_TYPE_PV), "pvh alone"));
-	assert_non_null(strstr(unbootable(&none, sizeof none, SPEC_TYPE_PV), "without Xen's notes"));
+	assert_non_null(
+		strstr(unbootable(&none, sizeof none, SPEC_TYPE_PV), "without Xen's notes"));
 	/* A note of that type by somebody else. */
 	((char *)other.note)[sizeof(Elf64_Nhdr)] = 'Y';
 	assert_non_null(unbootable(&other, sizeof other, SPEC_TYPE_PV));
@@ -178,8 +179,8 @@ static void test_other_kinds(void **state)
 	assert_null(unbootable(bzimage, sizeof bzimage, SPEC_TYPE_PV));
 	assert_null(unbootable(bzimage, sizeof bzimage, SPEC_TYPE_PVH));
 	assert_null(unbootable(gzip, sizeof gzip, SPEC_TYPE_PV));
-	assert_non_null(strstr(unbootable(text, sizeof text, SPEC_TYPE_PV),
-			       "neither ELF nor bzImage"));
+	assert_non_null(
+		strstr(unbootable(text, sizeof text, SPEC_TYPE_PV), "neither ELF nor bzImage"));
 	assert_non_null(strstr(unbootable("", 0, SPEC_TYPE_PV), "shorter"));
 }
 
@@ -321,9 +322,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_elf_notes),   cmocka_unit_test(test_elf_sections),
-		cmocka_unit_test(test_damaged_elf), cmocka_unit_test(test_other_kinds),
-		cmocka_unit_test(test_paths),	    cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_elf_notes),     cmocka_unit_test(test_elf_sections),
+		cmocka_unit_test(test_damaged_elf),   cmocka_unit_test(test_other_kinds),
+		cmocka_unit_test(test_paths),	      cmocka_unit_test(test_trust),
 		cmocka_unit_test(test_symbolic_link), cmocka_unit_test(test_kernel),
 	};
 

@@ -126,8 +126,7 @@ static size_t survey(struct world *w, struct backend_host *host)
 	struct error err;
 
 	w->found = 0;
-	assert_int_equal(
-		backend_sim.survey(w->backend, found, w, host ? host : &ignored, &err), 0);
+	assert_int_equal(backend_sim.survey(w->backend, found, w, host ? host : &ignored, &err), 0);
 	return w->found;
 }
 
@@ -167,8 +166,9 @@ static void test_own_times(void **state)
 {
 	struct world *w = *state;
 
-	start(w, 1, 1, ",\"nic\":\"br0\",\"sim_boot\":100,\"sim_frame\":200,\"sim_death\":50,"
-		       "\"sim_stop\":10");
+	start(w, 1, 1,
+	      ",\"nic\":\"br0\",\"sim_boot\":100,\"sim_frame\":200,\"sim_death\":50,"
+	      "\"sim_stop\":10");
 	loop_advance(w->loop, USEC_PER_SEC);
 	happened(w, "created 1/1 d1 1000-1100; frame 1/1 1300; died d1 0 1350; ");
 	/* It has ended, and is there until it is destroyed. */

@@ -170,9 +170,8 @@ static void send_start(struct world *w, uint32_t id, uint32_t boot, const char *
 
 static void send_stop(struct world *w, uint32_t id, uint32_t domid)
 {
-	message_send_stop(w->engine, &(struct msg_stop){ .id = id,
-							 .domid = domid,
-							 .mode = SPEC_STOP_DESTROY });
+	message_send_stop(w->engine, &(struct msg_stop){
+					     .id = id, .domid = domid, .mode = SPEC_STOP_DESTROY });
 }
 
 static void pass(struct world *w, unsigned ms)

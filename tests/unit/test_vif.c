@@ -146,8 +146,8 @@ static void test_interface_comes_late(void **state)
 /* A frame that leaves by an interface. */
 static void send_by(const char *interface)
 {
-	static const uint8_t frame[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,   0,
-					   0,	 0,    0,    1,	   0x88, 0xb5 };
+	static const uint8_t frame[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,
+					   0,	 0,    0,    0,	   1,	 0x88, 0xb5 };
 	struct sockaddr_ll to = { .sll_family = AF_PACKET,
 				  .sll_ifindex = (int)if_nametoindex(interface) };
 	cleanup_close int fd = socket(AF_PACKET, SOCK_RAW, 0);

@@ -18,8 +18,8 @@
 #include "toolstack/vif.h"
 
 #define WORKERS_MAX 4
-#define DOMIDS 0x7ff0 /* DOMID_FIRST_RESERVED, xen/include/public/xen.h */
-#define PAGE_KIB 4
+#define DOMIDS	    0x7ff0 /* DOMID_FIRST_RESERVED, xen/include/public/xen.h */
+#define PAGE_KIB    4
 
 /* A packet socket on one nic of a guest that has not sent a frame yet. */
 struct ear {

@@ -15,7 +15,7 @@
 #include "toolstack/vif.h"
 
 #define VIF_LIMIT 5000 /* ms for netback to make the interface */
-#define PAGE_KIB 4
+#define PAGE_KIB  4
 #define NO_DOMAIN UINT32_MAX /* libxl's INVALID_DOMID */
 
 static uint64_t now(void)
@@ -42,7 +42,8 @@ static int check_files(const struct spec *spec, char **kernel, char **ramdisk, s
 	cleanup_free char *real = NULL;
 
 	if (!spec->kernel)
-		return error_field(err, ERROR_INPUT, "kernel", NULL, "expected the path of a kernel");
+		return error_field(err, ERROR_INPUT, "kernel", NULL,
+				   "expected the path of a kernel");
 	if (image_check_kernel(spec->kernel, spec->type, &real, err) < 0 ||
 	    (spec->ramdisk && image_check_ramdisk(spec->ramdisk, ramdisk, err) < 0))
 		return -1;
@@ -129,8 +130,8 @@ static void configure(struct xen *xen, libxl_domain_config *config, const struct
 		      char *kernel, char *ramdisk)
 {
 	const char *const mark[] = { BUILD_MARK_SERVICE, spec->name };
-	libxl_domain_type type =
-		spec->type == SPEC_TYPE_PVH ? LIBXL_DOMAIN_TYPE_PVH : LIBXL_DOMAIN_TYPE_PV;
+	libxl_domain_type type = spec->type == SPEC_TYPE_PVH ? LIBXL_DOMAIN_TYPE_PVH
+							     : LIBXL_DOMAIN_TYPE_PV;
 	libxl_domain_create_info *c_info = &config->c_info;
 	libxl_domain_build_info *b_info = &config->b_info;
 	int vcpus = spec->vcpus == SPEC_UNSET ? 1 : (int)spec->vcpus;

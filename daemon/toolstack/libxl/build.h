@@ -17,11 +17,11 @@ struct xen;
 
 /* Our mark in xenstore, below the domain's folder, which the guest itself cannot write. */
 #define BUILD_MARK_SERVICE "jitsu/service"
-#define BUILD_MARK_WHOLE "jitsu/built"
+#define BUILD_MARK_WHOLE   "jitsu/built"
 
 struct build {
 	uint32_t domid;
-	uint64_t began, at; /* CLOCK_MONOTONIC in µs */
+	uint64_t began, at;	    /* CLOCK_MONOTONIC in µs */
 	int frames[BUILD_NICS_MAX]; /* see vif_listen; the caller's to close */
 	size_t frame_count;
 };

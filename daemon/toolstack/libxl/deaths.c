@@ -68,10 +68,9 @@ static int fd_register(void *user, int fd, void **out, short events, void *for_l
 
 	if (!d)
 		return ERROR_OSEVENT_REG_FAIL;
-	*d = (struct descriptor){ .deaths = deaths,
-				  .fd = fd,
-				  .events = events,
-				  .for_libxl = for_libxl };
+	*d = (struct descriptor){
+		.deaths = deaths, .fd = fd, .events = events, .for_libxl = for_libxl
+	};
 	d->watch = watch_new(deaths->loop, fd, to_loop(events), on_descriptor, d);
 	if (!d->watch) {
 		free(d);

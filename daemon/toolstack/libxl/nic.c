@@ -14,7 +14,7 @@
 #define PATH_SIZE 128
 /* For libxl, should somebody destroy the domain with it: it insists on a script. */
 #define NO_SCRIPT "/bin/true"
-#define TRIES 100 /* of a transaction that others get in the way of */
+#define TRIES	  100 /* of a transaction that others get in the way of */
 
 /* A folder that is being filled: the first failure is remembered. */
 struct folder {

@@ -32,9 +32,10 @@ static const char *without_place(const char *line)
 	return end ? end + 2 : line;
 }
 
-__attribute__((format(printf, 5, 0))) static void
-log_message(xentoollog_logger *logger, xentoollog_level level, int errnoval, const char *context,
-	    const char *format, va_list ap)
+__attribute__((format(printf, 5, 0))) static void log_message(xentoollog_logger *logger,
+							      xentoollog_level level, int errnoval,
+							      const char *context,
+							      const char *format, va_list ap)
 {
 	struct xen_log *log = (struct xen_log *)(void *)logger;
 	char line[LINE_MAX_SIZE];
@@ -50,7 +51,10 @@ log_message(xentoollog_logger *logger, xentoollog_level level, int errnoval, con
 	}
 	line[strcspn(line, "\n")] = '\0';
 	log_debug("%s %s: %s", context ? context : "xen",
-		  level >= XTL_ERROR ? "error" : level >= XTL_WARN ? "warning" : "says", line);
+		  level >= XTL_ERROR  ? "error"
+		  : level >= XTL_WARN ? "warning"
+				      : "says",
+		  line);
 	if (level < XTL_ERROR)
 		return;
 	text = without_place(line);

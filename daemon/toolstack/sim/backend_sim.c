@@ -8,13 +8,13 @@
 #include "base/loop.h"
 #include "toolstack/backend.h"
 
-#define BOOT_MS 20
-#define FRAME_MS 30
-#define STOP_MS 5
-#define MEMORY_KIB (UINT64_C(64) * 1024 * 1024)
-#define MEMORY_DEFAULT 1024
+#define BOOT_MS		20
+#define FRAME_MS	30
+#define STOP_MS		5
+#define MEMORY_KIB	(UINT64_C(64) * 1024 * 1024)
+#define MEMORY_DEFAULT	1024
 #define REASON_POWEROFF 0 /* as libxl_shutdown_reason */
-#define BUCKETS 4096
+#define BUCKETS		4096
 
 enum phase { BUILDING, BOOTING, RUNNING, SHUT_DOWN, STOPPING };
 
@@ -218,9 +218,9 @@ static void sim_start(struct backend *backend, uint32_t id, uint32_t boot, struc
 	sim->timer = timer_new(backend->loop, on_sim, sim);
 	if (!sim->timer)
 		abort();
-	timer_set(sim->timer, sim->conflict ? 0
-					    : (uint64_t)or_default(spec->sim_boot, BOOT_MS) *
-						      USEC_PER_MSEC);
+	timer_set(sim->timer,
+		  sim->conflict ? 0
+				: (uint64_t)or_default(spec->sim_boot, BOOT_MS) * USEC_PER_MSEC);
 	LIST_INSERT_HEAD(names_of(backend, spec->name), sim, by_name);
 	backend->memory_used += memory_of(spec);
 	backend->busy++;
