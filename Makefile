@@ -4,6 +4,7 @@
 #   SANITIZE=LIST  e.g. address,undefined
 #   WERROR=1       warnings are errors
 #   CC=clang       works as well as gcc
+#   V=1            show the commands
 
 VERSION := 0.1.0
 
@@ -18,6 +19,10 @@ PKGS := libevent json-c libknot sqlite3 libmnl libcap-ng xenlight xlutil xenstor
 HOST_PACKAGES := gcc libc6-dev make pkg-config git ca-certificates \
 	libevent-dev libjson-c-dev libknot-dev libsqlite3-dev libmnl-dev libcap-ng-dev \
 	libxen-dev libcmocka-dev libasan8 libubsan1 valgrind python3-minimal python3 jq knot-dnsutils
+
+# A line for each thing made; the commands with V=1.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $(1)  $(if $(2),$(2),$@)')
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wvla -Wformat=2 -Wundef $(if $(WERROR),-Werror)
@@ -60,27 +65,34 @@ help:
 	@echo 'clean     remove $(O)/'
 
 $(O)/jitsud: $(call obj,$(MAIN_SRC)) $(LIB)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-# The client talks to a socket: it needs none of the daemon's libraries.
+# The client talks to a socket: it needs none of the daemon's libraries, but libxlutil, so that
+# add --xl-cfg reads a guest's configuration as xl does.
 $(O)/jitsuctl: $(call obj,$(CTL_SRC)) $(LIB)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libevent json-c) -lm
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libevent json-c xlutil) -lm
 
 $(LIB): $(call obj,$(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC))
-	rm -f $@
-	$(AR) rcs $@ $^
+	@rm -f $@
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 $(O)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
 
 $(O)/tests/scenario/scenario: $(call obj,$(SCENARIO_SRC)) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 -include $(patsubst %.c,$(O)/obj/%.d,$(ALL_SRC))
 -include tests/lab/lab.mk guest/guest.mk
@@ -151,13 +163,13 @@ check-sanitize:
 	@$(MAKE) --no-print-directory SANITIZE=$(SANITIZERS) WERROR=$(WERROR) check-fast
 
 demo: deps
-	@$(MAKE) --no-print-directory demo-run
+	@$(MAKE) --no-print-directory -j$$(nproc) demo-run
 
 demo-run: all
 	@tests/lab/demo
 
 bench: deps
-	@$(MAKE) --no-print-directory bench-run
+	@$(MAKE) --no-print-directory -j$$(nproc) bench-run
 
 bench-run: all
 	@tests/bench/run

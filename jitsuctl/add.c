@@ -28,43 +28,16 @@ static bool is_pair(const char *argument)
 	return *c == '=';
 }
 
-/* The original's users write kernel=mirage-www.xen; the daemon takes absolute paths only. */
-static int make_absolute(struct json_object *service, const char *key, struct error *err)
-{
-	cleanup_free char *directory = NULL, *path = NULL;
-	struct json_object *value;
-	const char *text;
-
-	if (!json_object_object_get_ex(service, key, &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return 0;
-	text = json_object_get_string(value);
-	if (*text == '/' || !*text)
-		return 0;
-	while (strncmp(text, "./", 2) == 0)
-		text += 2;
-	directory = getcwd(NULL, 0);
-	if (!directory)
-		return error_errno(err, "%s: the current directory", key);
-	if (asprintf(&path, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, text) < 0)
-		abort();
-	json_object_object_add(service, key, json_object_new_string(path));
-	return 0;
-}
-
 /* `service` stays the caller's. */
 static enum status add_one(struct context *context, struct json_object *service, const char *where)
 {
-	static const char *const paths[] = { "kernel", "ramdisk" };
 	struct json_object *answer, *name;
 	struct error err;
 	enum status status;
 
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		if (make_absolute(service, paths[i], &err) < 0) {
-			complain(context, where, &err, NULL);
-			return STATUS_FAILED;
-		}
+	if (make_paths_absolute(service, &err) < 0) {
+		complain(context, where, &err, NULL);
+		return STATUS_FAILED;
 	}
 	status = context_call(context, "service.add", json_object_get(service), where, &answer);
 	if (status != STATUS_DONE)
@@ -80,7 +53,7 @@ static enum status add_one(struct context *context, struct json_object *service,
 static enum status add_pairs(struct context *context)
 {
 	struct json_object *service;
-	enum status status;
+	enum status status = STATUS_DONE;
 	struct error err;
 
 	service = spec_pairs_to_json((const char *const *)context->arguments,
@@ -89,12 +62,14 @@ static enum status add_pairs(struct context *context)
 		complain(context, NULL, &err, NULL);
 		return STATUS_FAILED;
 	}
-	status = add_one(context, service, NULL);
+	if (context->xl_cfg)
+		status = xlcfg_merge(context, context->xl_cfg, service);
+	if (status == STATUS_DONE)
+		status = add_one(context, service, context->xl_cfg);
 	json_object_put(service);
 	return status;
 }
 
-/* The whole of a file; the caller frees it. NULL with an error. */
 static char *read_all(FILE *file, size_t *size, struct error *err)
 {
 	size_t room = 65536, used = 0;
@@ -118,23 +93,29 @@ static char *read_all(FILE *file, size_t *size, struct error *err)
 		free(text);
 		return NULL;
 	}
+	text[used] = '\0'; /* there is room, or it had gone on */
 	*size = used;
 	return text;
 }
 
-static struct json_object *read_file(const char *path, struct error *err)
+char *read_text(const char *path, size_t *size, struct error *err)
 {
 	bool is_stdin = strcmp(path, "-") == 0;
 	cleanup_file FILE *file = is_stdin ? NULL : fopen(path, "re");
-	cleanup_free char *text = NULL;
-	struct json_object *value = NULL;
-	size_t size;
 
 	if (!file && !is_stdin) {
 		error_set(err, ERROR_INPUT, "%s", strerror(errno));
 		return NULL;
 	}
-	text = read_all(file ? file : stdin, &size, err);
+	return read_all(file ? file : stdin, size, err);
+}
+
+static struct json_object *read_file(const char *path, struct error *err)
+{
+	struct json_object *value = NULL;
+	size_t size;
+	cleanup_free char *text = read_text(path, &size, err);
+
 	if (!text || control_parse(text, size, &value, err) < 0)
 		return NULL;
 	if (!json_object_is_type(value, json_type_object) &&
@@ -201,6 +182,8 @@ enum status command_add(struct context *context)
 
 	for (int i = 0; i < context->count; i++)
 		pairs += is_pair(context->arguments[i]);
+	if (context->xl_cfg && pairs < context->count)
+		return complain_usage(context, "expected KEY=VALUE pairs with --xl-cfg");
 	if (is_pair(context->arguments[0]))
 		return add_pairs(context);
 	if (pairs)

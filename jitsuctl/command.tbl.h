@@ -27,9 +27,15 @@ COMMAND(add, "KEY=VALUE,... | FILE... | -", 1, MANY, "add a service, or those of
 	"Or adds the services of JSON files, '-' being standard input: each holds one object, or an "
 	"array of them. They are added in their order; one that is refused is named with its file, "
 	"its place and its name, and the others go on unless --stop is given.\n"
-	"kernel and ramdisk may be relative to the current directory.",
+	"With --xl-cfg the pairs go with the guest's existing xl configuration: its name, uuid, kernel, "
+	"ramdisk, command line, memory, vcpus, type, vif, disk, cpus, pool and what follows its end are "
+	"taken unless the pairs have them; every key that jitsud cannot honour is named, and then "
+	"nothing is added.\n"
+	"kernel, ramdisk, script, rumprun_config and the file of a disk may be relative to the current "
+	"directory, as with xl.",
 	"jitsuctl add dns=www.example.org,ip=10.0.0.1,kernel=mirage-www.xen,memory=64000,name=www,nic=br0\n"
 	"jitsuctl add www.json\n"
+	"jitsuctl add --xl-cfg web.cfg dns=www.example.org ip=10.0.0.1\n"
 	"jq '.[0]' services.json | jitsuctl add -")
 COMMAND(remove, "NAME...", 1, MANY, "remove services and destroy their domains",
 	"Removes each of the services, and destroys its domain if it has one. One that cannot be "
@@ -65,6 +71,7 @@ OPTION(json, 'j', "json", "", "",
        "write the daemon's answers as JSON, one document a line; errors too, as {\"error\": ...}")
 OPTION(timeout, 't', "timeout", "SECONDS", "", "how long to wait for each answer; 60 if not given")
 OPTION(stop, 0, "stop", "", "add", "stop at the first service that is refused")
+OPTION(xl_cfg, 0, "xl-cfg", "FILE", "add", "take the rest from this xl configuration")
 OPTION(help, 'h', "help", "", "", "explain the command, or jitsuctl")
 OPTION(version, 'V', "version", "", "", "show jitsuctl's version")
 

@@ -13,7 +13,7 @@ _jitsuctl()
 	-t|--timeout) return ;;
 	esac
 	case $current in
-	-*) COMPREPLY=($(compgen -W '--socket --json --timeout --stop --help --version' -- "$current")); return ;;
+	-*) COMPREPLY=($(compgen -W '--socket --json --timeout --stop --xl-cfg --help --version' -- "$current")); return ;;
 	esac
 	case $command in
 	add)

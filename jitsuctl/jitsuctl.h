@@ -4,6 +4,8 @@
  * command.tbl.h commands and options; main.c reads them
  * client.c      a connection to the daemon
  * add.c         add: pairs, files; remove
+ * paths.c       relative paths made absolute
+ * xlcfg.c       an xl configuration made a service (the only includer of libxlutil)
  * report.c      list, show, status, version
  * writer.c      aligned columns, units
  * help.c        help, the man page, the completion: all from the tables
@@ -43,6 +45,7 @@ struct context {
 	const char *socket;
 	double timeout; /* s */
 	bool json, stop;
+	const char *xl_cfg; /* NULL if not given */
 	char **arguments;
 	int count;
 	struct client *client; /* opened by the first call */
@@ -82,5 +85,17 @@ enum status complain_usage(const struct context *context, const char *fmt, ...)
  * shown, with `where` (may be NULL) in front. */
 enum status context_call(struct context *context, const char *method, struct json_object *params,
 			 const char *where, struct json_object **result);
+
+/* The whole of a file, with a NUL behind it; `-` is standard input. The caller frees it. NULL with
+ * an error. */
+char *read_text(const char *path, size_t *size, struct error *err);
+
+/* The paths in a service's object: kernel, ramdisk, script, rumprun_config, and the file of a
+ * disk. 0, or -1 with an error. */
+int make_paths_absolute(struct json_object *service, struct error *err);
+
+/* Adds to the service what the xl configuration says, keys that it has already excepted. All that
+ * cannot be honoured was shown when it fails. */
+enum status xlcfg_merge(struct context *context, const char *path, struct json_object *service);
 
 #endif

@@ -197,6 +197,9 @@ static enum status set_option(struct line *line, enum option_id id, const char *
 	case OPTION_stop:
 		context->stop = true;
 		break;
+	case OPTION_xl_cfg:
+		context->xl_cfg = value;
+		break;
 	case OPTION_help:
 		line->help = true;
 		break;
