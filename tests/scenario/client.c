@@ -14,9 +14,9 @@
 #include "base/cleanup.h"
 #include "world.h"
 
-#define HEADER 12
-#define TYPE_OPT 41
-#define OPTION_EDE 15
+#define HEADER	    12
+#define TYPE_OPT    41
+#define OPTION_EDE  15
 #define UDP_PAYLOAD 1232
 
 /* A socket, and what came over it that nobody took: frames with two bytes of size each. */
@@ -37,9 +37,9 @@ static const struct {
 	const char *name;
 	int type;
 } types[] = {
-	{ "A", 1 },   { "NS", 2 },    { "CNAME", 5 }, { "SOA", 6 },	{ "PTR", 12 },
-	{ "MX", 15 }, { "TXT", 16 },  { "AAAA", 28 }, { "SRV", 33 },	{ "SVCB", 64 },
-	{ "HTTPS", 65 }, { "ANY", 255 },
+	{ "A", 1 },    { "NS", 2 },    { "CNAME", 5 },	{ "SOA", 6 },
+	{ "PTR", 12 }, { "MX", 15 },   { "TXT", 16 },	{ "AAAA", 28 },
+	{ "SRV", 33 }, { "SVCB", 64 }, { "HTTPS", 65 }, { "ANY", 255 },
 };
 
 int client_type(const char *name)
@@ -52,8 +52,8 @@ int client_type(const char *name)
 
 const char *client_rcode(unsigned rcode)
 {
-	static const char *const names[] = { "NOERROR", "FORMERR", "SERVFAIL",
-					     "NXDOMAIN", "NOTIMP", "REFUSED" };
+	static const char *const names[] = { "NOERROR",	 "FORMERR", "SERVFAIL",
+					     "NXDOMAIN", "NOTIMP",  "REFUSED" };
 
 	return rcode < ARRAY_SIZE(names) ? names[rcode] : "RCODE?";
 }

@@ -23,7 +23,7 @@ struct answer {
 	unsigned answers, authorities; /* records in these sections */
 	char addresses[ANSWER_ADDRESSES_MAX][48];
 	size_t address_count;
-	uint32_t ttl; /* of the first record in the answer, or else in the authority section */
+	uint32_t ttl;  /* of the first record in the answer, or else in the authority section */
 	int info_code; /* of the extended error, -1: none */
 };
 

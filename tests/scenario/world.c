@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -19,29 +18,17 @@
 #include "dns/dns.h"
 #include "engine/engine.h"
 #include "joint.h"
+#include "proto/message.h"
 #include "proto/usage.h"
+#include "seen.h"
 #include "toolstack/toolstack.h"
 
-#define TRACE_LINES 60
-#define TRACE_WIDTH 160
-#define BACKLOG 512
+#define BACKLOG	      512
 #define SETTLE_ROUNDS 3
 
 const char *const world_room_names[WORLD_ROOMS] = { "dns", "engine", "toolstack" };
-const char *const world_way_names[WORLD_WAYS] = { "engine->dns", "dns->engine",
-						  "engine->toolstack", "toolstack->engine" };
-
-#define NAME_MAX_SIZE 64
-
-struct boot_count {
-	char service[NAME_MAX_SIZE];
-	unsigned boots;
-};
-
-struct domain {
-	uint32_t domid;
-	char service[NAME_MAX_SIZE];
-};
+const char *const world_way_names[WORLD_WAYS] = { "engine->dns", "dns->engine", "engine->toolstack",
+						  "toolstack->engine" };
 
 struct world {
 	struct world_config config;
@@ -60,21 +47,7 @@ struct world {
 	unsigned upstream_queries;
 	struct usage *usage;
 
-	struct boot_count *boots;
-	size_t boot_count;
-	/* What there is as messages tell, and what the survey under way has told so far: domains
-	 * that come or go while there is no engine are told of by the next survey only. */
-	struct domains {
-		struct domain *v;
-		size_t n;
-	} domains, found;
-	char (*started)[NAME_MAX_SIZE]; /* by id: the service last started under it */
-	size_t started_count;
-	char broken[256]; /* what must never be, and was */
-
-	char trace[TRACE_LINES][TRACE_WIDTH];
-	size_t traced;
-	char trace_text[TRACE_LINES * (TRACE_WIDTH + 1) + 1];
+	struct seen seen;
 };
 
 void world_die(const char *what)
@@ -85,221 +58,31 @@ void world_die(const char *what)
 
 /* --- what is seen of the messages ------------------------------------------------------------ */
 
-struct line {
-	char *text;
-	size_t used, room;
-};
-
-static void __attribute__((format(printf, 2, 3))) add(struct line *line, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(line->text + line->used, line->room - line->used, fmt, ap);
-	va_end(ap);
-	line->used += (size_t)n;
-	if (line->used >= line->room)
-		line->used = line->room - 1;
-}
-
-#define U8(f) add(line, " " #f "=%u", m->f);
-#define U16(f) add(line, " " #f "=%u", m->f);
-#define U32(f) add(line, " " #f "=%u", m->f);
-#define U64(f) add(line, " " #f "=%llu", (unsigned long long)m->f);
-#define TEXT(f) add(line, " " #f "=%s", m->f);
-#define BYTES(f) add(line, " " #f "=[%u]", m->f.size);
-#define MESSAGE(name, from, to, fields, meaning)                   \
-	static void show_##name(void *arg, const struct msg_##name *m) \
-	{                                                          \
-		struct line *line = arg;                           \
-                                                                   \
-		add(line, " " #name);                              \
-		fields                                             \
-	}
-#include "proto/message.tbl.h"
-#undef MESSAGE
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef TEXT
-#undef BYTES
-
-static const struct message_handlers show = {
-#define MESSAGE(name, from, to, fields, meaning) .name = show_##name,
-#include "proto/message.tbl.h"
-#undef MESSAGE
-};
-
-static void *grow(void *array, size_t count, size_t size)
-{
-	void *grown = reallocarray(array, count, size);
-
-	if (!grown)
-		world_die("reallocarray");
-	return grown;
-}
-
-static void note_boot(struct world *world, const char *service)
-{
-	size_t i = 0;
-
-	while (i < world->boot_count && strcmp(world->boots[i].service, service) != 0)
-		i++;
-	if (i == world->boot_count) {
-		world->boots = grow(world->boots, i + 1, sizeof *world->boots);
-		world->boots[i] = (struct boot_count){ .boots = 0 };
-		snprintf(world->boots[i].service, NAME_MAX_SIZE, "%s", service);
-		world->boot_count++;
-	}
-	world->boots[i].boots++;
-}
-
-static void on_start(void *arg, const struct msg_start *m)
-{
-	struct world *world = arg;
-	struct json_object *spec = json_tokener_parse(m->spec), *name = NULL;
-
-	if (!spec || !json_object_object_get_ex(spec, "name", &name))
-		world_die("start without a name");
-	note_boot(world, json_object_get_string(name));
-	if (m->id >= world->started_count) {
-		world->started = grow(world->started, m->id + 1, sizeof *world->started);
-		world->started_count = m->id + 1;
-	}
-	snprintf(world->started[m->id], NAME_MAX_SIZE, "%s", json_object_get_string(name));
-	json_object_put(spec);
-}
-
-static void put_domain(struct world *world, struct domains *domains, uint32_t domid,
-		       const char *service)
-{
-	for (size_t i = 0; i < domains->n; i++)
-		if (strcmp(domains->v[i].service, service) == 0)
-			snprintf(world->broken, sizeof world->broken,
-				 "%s has two domains at once, %u and %u", service,
-				 domains->v[i].domid, domid);
-	domains->v = grow(domains->v, domains->n + 1, sizeof *domains->v);
-	domains->v[domains->n].domid = domid;
-	snprintf(domains->v[domains->n].service, NAME_MAX_SIZE, "%s", service);
-	domains->n++;
-}
-
-static void on_created(void *arg, const struct msg_created *m)
-{
-	struct world *world = arg;
-
-	put_domain(world, &world->domains, m->domid, world->started[m->id]);
-}
-
-static void on_survey(void *arg, const struct msg_survey *m)
-{
-	struct world *world = arg;
-
-	(void)m;
-	world->found.n = 0;
-}
-
-static void on_found(void *arg, const struct msg_found *m)
-{
-	struct world *world = arg;
-
-	put_domain(world, &world->found, m->domid, m->service);
-}
-
-static void on_survey_end(void *arg, const struct msg_survey_end *m)
-{
-	struct world *world = arg;
-
-	(void)m;
-	free(world->domains.v);
-	world->domains = world->found;
-	world->found = (struct domains){ NULL, 0 };
-}
-
-static void gone(struct world *world, uint32_t domid)
-{
-	struct domains *domains = &world->domains;
-
-	for (size_t i = 0; i < domains->n; i++) {
-		if (domains->v[i].domid != domid)
-			continue;
-		domains->v[i] = domains->v[--domains->n];
-		return;
-	}
-}
-
-static void on_stopped(void *arg, const struct msg_stopped *m)
-{
-	gone(arg, m->domid);
-}
-
-static void on_died(void *arg, const struct msg_died *m)
-{
-	if (m->reason == 255) /* else it is still there, for the engine to stop */
-		gone(arg, m->domid);
-}
-
 static void on_seen(void *arg, const char *way, const uint8_t *data, size_t size)
 {
-	static const struct message_handlers counted = {
-		.start = on_start, .created = on_created, .stopped = on_stopped,
-		.died = on_died,   .survey = on_survey,	  .found = on_found,
-		.survey_end = on_survey_end,
-	};
 	struct world *world = arg;
-	struct line line = { world->trace[world->traced++ % TRACE_LINES], 0, TRACE_WIDTH };
-	uint64_t now = loop_now(world->loop) - USEC_PER_SEC;
-	struct error err;
 
-	add(&line, "%6llu.%03llu ms  %s:", (unsigned long long)(now / 1000),
-	    (unsigned long long)(now % 1000), way);
-	if (message_dispatch(data, size, &show, &line, &err) < 0) {
-		fprintf(stderr, "scenario: %s sent: %s\n", way, err.text);
-		exit(99);
-	}
-	switch (data[0]) {
-	case MESSAGE_start:
-	case MESSAGE_created:
-	case MESSAGE_stopped:
-	case MESSAGE_died:
-	case MESSAGE_survey:
-	case MESSAGE_found:
-	case MESSAGE_survey_end:
-		message_dispatch(data, size, &counted, world, NULL);
-	}
+	seen_message(&world->seen, loop_now(world->loop) - USEC_PER_SEC, way, data, size);
 }
 
 const char *world_trace(struct world *world)
 {
-	size_t first = world->traced > TRACE_LINES ? world->traced - TRACE_LINES : 0;
-	char *end = world->trace_text;
-
-	*end = '\0';
-	for (size_t i = first; i < world->traced; i++) {
-		end = stpcpy(end, world->trace[i % TRACE_LINES]);
-		end = stpcpy(end, "\n");
-	}
-	return world->trace_text;
+	return seen_trace(&world->seen);
 }
 
 unsigned world_boots(const struct world *world, const char *service)
 {
-	for (size_t i = 0; i < world->boot_count; i++)
-		if (strcmp(world->boots[i].service, service) == 0)
-			return world->boots[i].boots;
-	return 0;
+	return seen_boots(&world->seen, service);
 }
 
 unsigned world_domains(const struct world *world)
 {
-	return (unsigned)world->domains.n;
+	return (unsigned)world->seen.domains.n;
 }
 
 const char *world_broken(const struct world *world)
 {
-	return world->broken[0] ? world->broken : NULL;
+	return world->seen.broken[0] ? world->seen.broken : NULL;
 }
 
 static struct way *way_of(const struct world *world, enum world_way way)
@@ -383,7 +166,8 @@ static void on_upstream(void *arg, unsigned events)
 	packet[7] = 1;
 	packet[9] = packet[11] = 0;
 	memcpy(packet + end, record, sizeof record);
-	sendto(world->upstream_fd, packet, end + sizeof record, 0, (struct sockaddr *)&from, length);
+	sendto(world->upstream_fd, packet, end + sizeof record, 0, (struct sockaddr *)&from,
+	       length);
 }
 
 void world_upstream(struct world *world, bool answers)
@@ -563,7 +347,7 @@ void world_down(struct world *world, enum world_room room)
 		break;
 	default:
 		toolstack_free(TAKE(world->toolstack));
-		world->domains.n = world->found.n = 0; /* sim's domains live in it */
+		seen_no_domains(&world->seen); /* sim's domains live in it */
 	}
 }
 
@@ -611,8 +395,8 @@ struct world *world_new(const struct world_config *config)
 	world->upstream_fd = bind_inet(SOCK_DGRAM, &world->upstream);
 	world->marker_fd = open_marker();
 	world->control_fd = bind_control(world);
-	world->upstream_watch = watch_new(world->loop, world->upstream_fd, WATCH_READ, on_upstream,
-					  world);
+	world->upstream_watch =
+		watch_new(world->loop, world->upstream_fd, WATCH_READ, on_upstream, world);
 	if (!world->upstream_watch)
 		world_die("watch_new");
 	for (int i = 0; i < 2; i++)
@@ -644,9 +428,6 @@ void world_free(struct world *world)
 	close(world->upstream_fd);
 	close(world->marker_fd);
 	close(world->control_fd);
-	free(world->boots);
-	free(world->domains.v);
-	free(world->found.v);
-	free(world->started);
+	seen_clear(&world->seen);
 	free(world);
 }
