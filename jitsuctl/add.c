@@ -13,11 +13,6 @@
 
 #define FILE_MAX (64u * 1024 * 1024)
 
-static enum status worse(enum status a, enum status b)
-{
-	return a > b ? a : b;
-}
-
 /* Is it an argument of the KEY=VALUE form? A file of such a name can be written ./NAME. */
 static bool is_pair(const char *argument)
 {
@@ -193,39 +188,6 @@ enum status command_add(struct context *context)
 		worst = worse(worst, add_file(context, context->arguments[i]));
 		if (worst == STATUS_NO_DAEMON || (worst && context->stop))
 			break;
-	}
-	return worst;
-}
-
-static bool is_false(struct json_object *object, const char *key)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(object, key, &value) && !json_object_get_boolean(value);
-}
-
-enum status command_remove(struct context *context)
-{
-	enum status worst = STATUS_DONE;
-
-	for (int i = 0; i < context->count && worst != STATUS_NO_DAEMON; i++) {
-		struct json_object *params = json_object_new_object(), *answer;
-		enum status status;
-
-		json_object_object_add(params, "name",
-				       json_object_new_string(context->arguments[i]));
-		status = context_call(context, "service.remove", params, NULL, &answer);
-		worst = worse(worst, status);
-		if (status != STATUS_DONE)
-			continue;
-		if (context->json)
-			writer_json(answer);
-		else
-			printf("removed %s%s\n", context->arguments[i],
-			       is_false(answer, "destroyed") ?
-				       "; its domain is still being destroyed" :
-				       "");
-		json_object_put(answer);
 	}
 	return worst;
 }

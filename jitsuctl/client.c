@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <math.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -265,4 +266,32 @@ enum status client_call(struct client *client, const char *method, struct json_o
 	json_object_put(id);
 	status = send_all(client, line, size, err);
 	return status == STATUS_DONE ? read_answer(client, result, refusal, err) : status;
+}
+
+enum status client_next(struct client *client, struct json_object **event, struct error *err)
+{
+	client->deadline = INFINITY;
+	for (;;) {
+		cleanup_free char *line = NULL;
+		struct json_object *message = NULL, *method, *params;
+		enum status status;
+		size_t size;
+
+		status = read_line(client, &line, &size, err);
+		if (status == STATUS_NO_DAEMON)
+			error_set(err, ERROR_SYSTEM, "the daemon went away");
+		if (status != STATUS_DONE)
+			return status;
+		if (control_parse(line, size, &message, err) == 0 &&
+		    json_object_is_type(message, json_type_object) &&
+		    json_object_object_get_ex(message, "method", &method) &&
+		    json_object_is_type(method, json_type_string) &&
+		    strcmp(json_object_get_string(method), "event") == 0 &&
+		    json_object_object_get_ex(message, "params", &params)) {
+			*event = json_object_get(params);
+			json_object_put(message);
+			return STATUS_DONE;
+		}
+		json_object_put(message);
+	}
 }

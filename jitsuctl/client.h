@@ -18,4 +18,7 @@ enum status client_call(struct client *client, const char *method, struct json_o
 			struct json_object **result, struct json_object **refusal,
 			struct error *err);
 
+/* Waits for the next event, however long. STATUS_DONE and *event, which the caller puts. */
+enum status client_next(struct client *client, struct json_object **event, struct error *err);
+
 #endif

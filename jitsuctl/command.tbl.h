@@ -45,14 +45,67 @@ COMMAND(list, "", 0, 0, "list all services",
 	"A line a service: its name, its state, the domain while there is one, its memory, the "
 	"queries for it and the time since the last one, its addresses and its DNS names. On a "
 	"terminal what is too wide is cut, and of several names the first is shown; in a pipe "
-	"everything is written out. \"(failed)\" behind a state: the last start failed, and "
-	"'jitsuctl show' says why.",
+	"everything is written out. \"failed\": its last start failed, or its domain died, and it is "
+	"tried again when somebody asks, though not before the time that is shown; 'jitsuctl show' "
+	"says why, and 'jitsuctl start' tries it at once.",
 	"jitsuctl list\n"
 	"jitsuctl --json list | jq -r '.services[] | select(.state == \"ready\") | .name'")
 COMMAND(show, "NAME", 1, 1, "show all about one service",
 	"Everything that is known of the service: its state, its specification, and its last boot "
 	"with the times since the query that woke it.",
 	"jitsuctl show www")
+COMMAND(start, "NAME...", 1, MANY, "start services, or wake them",
+	"Starts each of the services, or wakes it if it sleeps, and waits until it is ready. What "
+	"failed before is forgotten: it is tried at once. One that was kept for inspection is ended "
+	"first.",
+	"jitsuctl start www")
+COMMAND(stop, "NAME...", 1, MANY, "put services away until somebody asks for them",
+	"Puts each of the services away, in use or not, and waits until that is done: as --mode says, "
+	"else by its stop_mode. The next query starts or wakes it again.",
+	"jitsuctl stop www\n"
+	"jitsuctl stop --mode suspend www")
+COMMAND(pause, "NAME...", 1, MANY, "pause services: they keep their memory and wake at once",
+	"The same as 'stop --mode pause'.",
+	"jitsuctl pause www")
+COMMAND(restart, "NAME...", 1, MANY, "end the domains of services and start them anew",
+	"Destroys the domain of each of the services, builds it anew, and waits until it is ready. "
+	"Queries meanwhile wait.",
+	"jitsuctl restart www")
+COMMAND(pin, "NAME...", 1, MANY, "never put these services to sleep",
+	"Starts each of the services; from now on it stays up, and is started when jitsud starts.",
+	"jitsuctl pin www")
+COMMAND(unpin, "NAME...", 1, MANY, "let these services sleep again",
+	"From now on each of the services is put to sleep when it is idle, by its own policy.",
+	"jitsuctl unpin www")
+COMMAND(set, "NAME KEY=VALUE...", 2, MANY, "change keys of a service",
+	"Changes keys of the service, and says which of them are in force now and which from its next "
+	"boot on. Each argument is one key with its value, in which commas mean nothing; a key comes "
+	"several times for several values. KEY= without a value takes the key away. 'jitsuctl help "
+	"add' lists the keys.",
+	"jitsuctl set www ttl=30 idle=pause:2m,suspend:10m,destroy:1h\n"
+	"jitsuctl set www dns=www.example.org dns=example.org cmdline=")
+COMMAND(console, "NAME", 1, 1, "connect to the console of a service",
+	"Runs Xen's own 'xl console' for the service's domain; leave it with Ctrl-]. It must run "
+	"already, and be a domain: a simulated one has no console.",
+	"jitsuctl console www")
+COMMAND(events, "", 0, 0, "show what happened to the services",
+	"A line an event: when, which service, from which state to which, and why. The last 256 "
+	"events, or with --follow the last 10 and then whatever happens, until it is interrupted. "
+	"With --json an event a line.",
+	"jitsuctl events --follow\n"
+	"jitsuctl --json events --follow | jq -r 'select(.kind == \"failure\").why'")
+COMMAND(trace, "NAME", 1, 1, "show where the time of a service's last wake went",
+	"The phases of its last boot, restore or wake, from the query to the answer, as bars, in "
+	"milliseconds: queue, its wait for a place; build, of the domain; then the signs that it was "
+	"ready: key, port, frame; settle, its response_delay; answer. In a pipe a line a phase: its "
+	"name, its begin and its end, apart by tabs.",
+	"jitsuctl trace www")
+COMMAND(top, "", 0, 0, "show the services that are used, again and again",
+	"A table of the services, the most used first, drawn anew until q is pressed: state, memory, "
+	"how long its last wake took, queries and traffic a second. In a pipe, or with --once, one "
+	"table, after one interval.",
+	"jitsuctl top\n"
+	"jitsuctl top --once --interval 10")
 COMMAND(status, "", 0, 0, "show the daemon's state",
 	"The daemon's version and backend, how many services are in which state, the host's memory, "
 	"and domains that bear jitsud's mark but belong to no service.",
@@ -72,6 +125,10 @@ OPTION(json, 'j', "json", "", "",
 OPTION(timeout, 't', "timeout", "SECONDS", "", "how long to wait for each answer; 60 if not given")
 OPTION(stop, 0, "stop", "", "add", "stop at the first service that is refused")
 OPTION(xl_cfg, 0, "xl-cfg", "FILE", "add", "take the rest from this xl configuration")
+OPTION(mode, 'm', "mode", "MODE", "stop", "destroy, shutdown, suspend or pause")
+OPTION(follow, 'f', "follow", "", "events", "go on with what happens")
+OPTION(interval, 'i', "interval", "SECONDS", "top", "how long between two tables; 2 if not given")
+OPTION(once, '1', "once", "", "top", "one table, as in a pipe")
 OPTION(help, 'h', "help", "", "", "explain the command, or jitsuctl")
 OPTION(version, 'V', "version", "", "", "show jitsuctl's version")
 

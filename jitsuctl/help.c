@@ -304,6 +304,8 @@ static void document_man(void)
 
 static void document_bash(void)
 {
+	const char *separator = "";
+
 	printf("# bash completion for jitsuctl(1), made by: jitsuctl document bash\n"
 	       "_jitsuctl()\n{\n"
 	       "\tlocal current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} "
@@ -316,8 +318,10 @@ static void document_bash(void)
 	}
 	printf(") command=$word; break ;;\n\t\tesac\n\tdone\n\tCOMPREPLY=()\n"
 	       "\tcase $previous in\n"
-	       "\t-s|--socket) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
-	       "\t-t|--timeout) return ;;\n\tesac\n"
+	       "\t-s|--socket|--xl-cfg) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
+	       "\t-m|--mode) COMPREPLY=($(compgen -W 'destroy shutdown suspend pause' -- "
+	       "\"$current\")); return ;;\n"
+	       "\t-t|--timeout|-i|--interval) return ;;\n\tesac\n"
 	       "\tcase $current in\n\t-*) COMPREPLY=($(compgen -W '");
 	for (const struct option_row *o = option_rows; o->name; o++)
 		printf("%s--%s", o == option_rows ? "" : " ", o->name);
@@ -327,7 +331,14 @@ static void document_bash(void)
 	for (size_t i = 0; i < ARRAY_SIZE(spec_rows); i++)
 		printf("%s%s", i ? " " : "", spec_rows[i].key);
 	printf("' -- \"$current\") $(compgen -f -- \"$current\")) ;;\n"
-	       "\tremove|show)\n"
+	       "\t");
+	for (const struct command *c = commands; c->name; c++) {
+		if (strncmp(c->arguments, "NAME", 4) != 0)
+			continue;
+		printf("%s%s", separator, c->name);
+		separator = "|";
+	}
+	printf(")\n"
 	       "\t\tCOMPREPLY=($(compgen -W \"$(jitsuctl --timeout 2 list 2>/dev/null |\n"
 	       "\t\t\tawk 'NR > 1 { print $1 }')\" -- \"$current\")) ;;\n"
 	       "\thelp|'')\n\t\tCOMPREPLY=($(compgen -W '");

@@ -3,10 +3,14 @@
  *
  * command.tbl.h commands and options; main.c reads them
  * client.c      a connection to the daemon
- * add.c         add: pairs, files; remove
+ * add.c         add: pairs, files
  * paths.c       relative paths made absolute
  * xlcfg.c       an xl configuration made a service (the only includer of libxlutil)
+ * order.c       remove, start, stop, pause, restart, pin, unpin, set
  * report.c      list, show, status, version
+ * events.c      events             console.c  console
+ * trace.c       trace              chart.c    its bars
+ * top.c         top                rates.c    its numbers
  * writer.c      aligned columns, units
  * help.c        help, the man page, the completion: all from the tables
  */
@@ -44,7 +48,9 @@ struct context {
 	const struct command *command;
 	const char *socket;
 	double timeout; /* s */
-	bool json, stop;
+	bool json, stop, follow, once;
+	double interval;  /* s */
+	const char *mode; /* NULL if not given */
 	const char *xl_cfg; /* NULL if not given */
 	char **arguments;
 	int count;
@@ -80,6 +86,13 @@ void complain(const struct context *context, const char *where, const struct err
 /* A usage error, with a hint to the help. Returns STATUS_USAGE. */
 enum status complain_usage(const struct context *context, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+static inline enum status worse(enum status a, enum status b)
+{
+	return a > b ? a : b;
+}
+
+struct json_object *params_of_name(const char *name);
 
 /* Calls the method, params taken over. STATUS_DONE and *result, to be put; else an error was
  * shown, with `where` (may be NULL) in front. */

@@ -11,6 +11,8 @@
 
 #define NAME_MAX_NEAR 32 /* longer ones resemble nothing */
 #define TIMEOUT 60
+#define INTERVAL 2
+#define INTERVAL_MAX 86400
 
 const struct command commands[] = {
 #define COMMAND(id, arguments, least, most, summary, text, examples) \
@@ -169,6 +171,14 @@ enum status context_call(struct context *context, const char *method, struct jso
 	return status;
 }
 
+struct json_object *params_of_name(const char *name)
+{
+	struct json_object *params = json_object_new_object();
+
+	json_object_object_add(params, "name", json_object_new_string(name));
+	return params;
+}
+
 /* --- the command line --- */
 
 struct line {
@@ -177,10 +187,21 @@ struct line {
 	const struct option_row *limited; /* an option that only one command takes */
 };
 
+static enum status set_seconds(const struct context *context, enum option_id id, const char *value,
+			       double *seconds)
+{
+	char *end;
+
+	*seconds = strtod(value, &end);
+	if (!*value || *end || !(*seconds > 0) || !isfinite(*seconds))
+		return complain_usage(context, "--%s: \"%.64s\": expected seconds",
+				      option_rows[id].name, value);
+	return STATUS_DONE;
+}
+
 static enum status set_option(struct line *line, enum option_id id, const char *value)
 {
 	struct context *context = &line->context;
-	char *end;
 
 	switch (id) {
 	case OPTION_socket:
@@ -190,9 +211,22 @@ static enum status set_option(struct line *line, enum option_id id, const char *
 		context->json = true;
 		break;
 	case OPTION_timeout:
-		context->timeout = strtod(value, &end);
-		if (!*value || *end || !(context->timeout > 0) || !isfinite(context->timeout))
-			return complain_usage(context, "--timeout: \"%s\": expected seconds", value);
+		return set_seconds(context, id, value, &context->timeout);
+	case OPTION_mode:
+		context->mode = value;
+		break;
+	case OPTION_follow:
+		context->follow = true;
+		break;
+	case OPTION_once:
+		context->once = true;
+		break;
+	case OPTION_interval:
+		if (set_seconds(context, id, value, &context->interval) != STATUS_DONE)
+			return STATUS_USAGE;
+		if (context->interval > INTERVAL_MAX)
+			return complain_usage(context, "--interval: \"%.64s\": expected at most %d",
+					      value, INTERVAL_MAX);
 		break;
 	case OPTION_stop:
 		context->stop = true;
@@ -353,7 +387,7 @@ static enum status run(struct line *line)
 int main(int argc, char **argv)
 {
 	const char *from_environment = getenv("JITSU_SOCKET");
-	struct line line = { .context = { .timeout = TIMEOUT } };
+	struct line line = { .context = { .timeout = TIMEOUT, .interval = INTERVAL } };
 	enum status status;
 
 	(void)argc;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "jitsuctl/jitsuctl.h"
@@ -38,10 +39,10 @@ static enum control_kind kind_of(const char *result, const char *key)
 enum list_column { NAME, STATE, DOMID, MEMORY, QUERIES, ASKED, IP, DNS, LIST_COLUMNS };
 
 static const struct column list_columns[LIST_COLUMNS] = {
-	[NAME] = { "NAME", false, 12, 3 },   [STATE] = { "STATE", false, 0, 0 },
+	[NAME] = { "NAME", false, 10, 3 },   [STATE] = { "STATE", false, 9, 4 },
 	[DOMID] = { "DOMID", true, 0, 0 },   [MEMORY] = { "MEMORY", true, 0, 0 },
 	[QUERIES] = { "QUERIES", true, 0, 0 }, [ASKED] = { "ASKED", true, 0, 0 },
-	[IP] = { "IP", false, 12, 2 },	     [DNS] = { "DNS", false, 10, 1 },
+	[IP] = { "IP", false, 10, 2 },	     [DNS] = { "DNS", false, 8, 1 },
 };
 
 static const char *const list_keys[LIST_COLUMNS] = {
@@ -56,12 +57,8 @@ static void add_row(struct table *table, struct json_object *service, bool one)
 	for (size_t i = 0; i < LIST_COLUMNS; i++)
 		cells[i] = writer_value(json_object_object_get(service, list_keys[i]),
 					kind_of("service", list_keys[i]), one);
-	if (text_at(service, "error")) {
-		cleanup_free char *state = cells[STATE];
-
-		if (asprintf(&cells[STATE], "%s (failed)", state) < 0)
-			abort();
-	}
+	free(cells[STATE]);
+	cells[STATE] = writer_state(service, false);
 	table_add(table, (const char *const *)cells);
 	for (size_t i = 0; i < LIST_COLUMNS; i++)
 		free(cells[i]);
@@ -85,7 +82,7 @@ enum status command_list(struct context *context)
 		for (size_t i = 0; services && i < json_object_array_length(services); i++)
 			add_row(&table, json_object_array_get_idx(services, i), width > 0);
 		warn_simulated(answer);
-		table_write(&table, width);
+		table_write(stdout, &table, width);
 		table_free(&table);
 	}
 	json_object_put(answer);
@@ -101,9 +98,27 @@ static void write_field(const char *indent, const char *key, const char *value)
 	int label = LABEL_WIDTH - (int)strlen(indent);
 
 	printf("%s%-*s  ", indent, label, key);
-	for (const char *c = value; *c; c++)
-		putchar((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
+	writer_plain(stdout, value);
 	putchar('\n');
+}
+
+/* Several lines, each under the other. */
+static void write_lines(const char *key, const char *text)
+{
+	cleanup_free char *copy = strdup(text);
+	char *rest = copy, *line;
+
+	if (!copy)
+		abort();
+	printf("%s\n", key);
+	while ((line = strsep(&rest, "\n"))) {
+		line[strcspn(line, "\r")] = '\0';
+		if (!*line && !rest)
+			break;
+		printf("  ");
+		writer_plain(stdout, line);
+		putchar('\n');
+	}
 }
 
 /* Its fields, those that `but` has as well left out; objects within come last. */
@@ -115,7 +130,7 @@ static void write_object(struct json_object *object, const char *result, const c
 		enum control_kind kind = kind_of(result, key);
 		cleanup_free char *text = NULL;
 
-		if (kind == CONTROL_SPEC || kind == CONTROL_BOOT ||
+		if (kind == CONTROL_SPEC || kind == CONTROL_BOOT || strcmp(key, "console") == 0 ||
 		    (but && json_object_object_get_ex(but, key, NULL)))
 			continue;
 		text = writer_value(value, kind, false);
@@ -123,13 +138,33 @@ static void write_object(struct json_object *object, const char *result, const c
 	}
 }
 
+/* The query that woke it is a time of the host's clock, which is ours. */
+static void write_boot(struct json_object *boot)
+{
+	struct json_object *want;
+	struct timespec ts;
+
+	printf("last wake\n");
+	if (json_object_object_get_ex(boot, "want", &want)) {
+		cleanup_free char *ago = NULL, *text = NULL;
+
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		ago = writer_duration((double)ts.tv_sec + (double)ts.tv_nsec / 1e9 -
+				      json_object_get_double(want) / 1e6);
+		if (asprintf(&text, "%s ago", ago) < 0)
+			abort();
+		write_field("  ", "want", text);
+		json_object_object_del(boot, "want");
+	}
+	write_object(boot, "boot", "  ", NULL);
+}
+
 enum status command_show(struct context *context)
 {
-	struct json_object *params = json_object_new_object(), *answer, *part;
-	enum status status;
+	struct json_object *answer, *part;
+	enum status status = context_call(context, "service.get",
+					  params_of_name(context->arguments[0]), NULL, &answer);
 
-	json_object_object_add(params, "name", json_object_new_string(context->arguments[0]));
-	status = context_call(context, "service.get", params, NULL, &answer);
 	if (status != STATUS_DONE)
 		return status;
 	if (context->json) {
@@ -139,11 +174,10 @@ enum status command_show(struct context *context)
 		write_object(answer, "service", "", NULL);
 		if (json_object_object_get_ex(answer, "spec", &part))
 			write_object(part, "spec", "", answer);
-		if (json_object_object_get_ex(answer, "boot", &part)) {
-			printf("last boot\n");
-			json_object_object_del(part, "want"); /* says nothing to people */
-			write_object(part, "boot", "  ", NULL);
-		}
+		if (json_object_object_get_ex(answer, "boot", &part))
+			write_boot(part);
+		if (text_at(answer, "console"))
+			write_lines("console", text_at(answer, "console"));
 	}
 	json_object_put(answer);
 	return STATUS_DONE;

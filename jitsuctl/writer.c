@@ -1,6 +1,7 @@
 #include "jitsuctl/writer.h"
 
 #include <json-c/json.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,27 +92,28 @@ static void fit(const struct table *table, int *widths, int limit)
 	}
 }
 
-static void write_cell(const char *cell, const struct column *column, int width, bool last)
+static void write_cell(FILE *out, const char *cell, const struct column *column, int width,
+		       bool last)
 {
 	int used = width_of(cell), pad = width - used;
 
 	if (column->right && pad > 0)
-		printf("%*s", pad, "");
+		fprintf(out, "%*s", pad, "");
 	if (pad >= 0) {
-		fputs(cell, stdout);
+		fputs(cell, out);
 	} else {
 		for (int i = 0; i < width - 1; i++) {
 			do
-				fputc(*cell++, stdout);
+				fputc(*cell++, out);
 			while ((*cell & 0xc0) == 0x80);
 		}
-		fputs("…", stdout);
+		fputs("…", out);
 	}
 	if (!last)
-		printf("%*s", GAP + (column->right || pad < 0 ? 0 : pad), "");
+		fprintf(out, "%*s", GAP + (column->right || pad < 0 ? 0 : pad), "");
 }
 
-void table_write(const struct table *table, int width)
+void table_write(FILE *out, const struct table *table, int width)
 {
 	size_t n = table->column_count;
 	cleanup_free int *widths = calloc(n, sizeof *widths);
@@ -129,14 +131,14 @@ void table_write(const struct table *table, int width)
 	if (width)
 		fit(table, widths, width);
 	for (size_t i = 0; i < n; i++)
-		write_cell(table->columns[i].title, &table->columns[i], widths[i], i + 1 == n);
-	putchar('\n');
+		write_cell(out, table->columns[i].title, &table->columns[i], widths[i], i + 1 == n);
+	fputc('\n', out);
 	for (size_t i = 0; i < table->row_count * n; i++) {
 		bool last = i % n + 1 == n;
 
-		write_cell(table->cells[i], &table->columns[i % n], widths[i % n], last);
+		write_cell(out, table->cells[i], &table->columns[i % n], widths[i % n], last);
 		if (last)
-			putchar('\n');
+			fputc('\n', out);
 	}
 }
 
@@ -178,6 +180,31 @@ static char *memory(int64_t kib)
 		unit++;
 	}
 	return text_of(size == (double)(int64_t)size ? "%.0f%c" : "%.1f%c", size, units[unit]);
+}
+
+char *writer_rate(double rate)
+{
+	static const char units[] = " KMGT";
+	size_t unit = 0;
+
+	if (isnan(rate))
+		return text_of("-");
+	while (rate >= 999.5 && unit + 2 < sizeof units) {
+		rate /= 1000;
+		unit++;
+	}
+	if (unit == 0)
+		return text_of(rate > 0 && rate < 9.95 ? "%.1f" : "%.0f", rate);
+	return text_of(rate < 9.95 ? "%.1f%c" : "%.0f%c", rate, units[unit]);
+}
+
+int writer_plain(FILE *out, const char *text)
+{
+	int width = width_of(text);
+
+	for (; *text; text++)
+		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, out);
+	return width;
 }
 
 static char *date(time_t when)
@@ -255,4 +282,25 @@ void writer_json(struct json_object *value)
 	cleanup_free char *line = control_line(value, &size);
 
 	fwrite(line, 1, size, stdout);
+}
+
+char *writer_state(struct json_object *service, bool brief)
+{
+	struct json_object *value;
+	const char *state = json_object_object_get_ex(service, "state", &value) ?
+				    json_object_get_string(value) :
+				    "?";
+	cleanup_free char *retry = NULL;
+
+	/* On its way to a second try, or to its end. */
+	if (!brief && json_object_object_get_ex(service, "error", NULL) &&
+	    (strcmp(state, "starting") == 0 || strcmp(state, "stopping") == 0))
+		return text_of("%s (failed)", state);
+	if (brief || strcmp(state, "failed") != 0 ||
+	    !json_object_object_get_ex(service, "retry", &value) ||
+	    json_object_get_double(value) <= 0)
+		return text_of("%s", state);
+	/* Rounded up: when it is over, it is. */
+	retry = writer_duration(ceil(json_object_get_double(value)));
+	return text_of("failed, retry in %s", retry);
 }

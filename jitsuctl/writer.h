@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "proto/control.h"
 
@@ -28,11 +29,21 @@ int writer_width(void);
 
 void table_add(struct table *table, const char *const *cells);
 /* Writes a header and the rows, within the width if that can be done by cutting. */
-void table_write(const struct table *table, int width);
+void table_write(FILE *out, const struct table *table, int width);
 void table_free(struct table *table);
 
 /* A value as text; the caller frees it. `one`: of several only the first, and how many more. */
 char *writer_value(struct json_object *value, enum control_kind kind, bool one);
+
+/* The state of a service of service.list or service.get, its failures included: `failed, retry in
+ * 8s`, or `failed` if brief. The caller frees it. */
+char *writer_state(struct json_object *service, bool brief);
+
+/* Bytes (or whatever) a second: `1.2M`; `-` for what is not known (NAN). The caller frees it. */
+char *writer_rate(double rate);
+
+/* Writes the text without what a terminal would obey; returns how many columns it took. */
+int writer_plain(FILE *out, const char *text);
 
 /* `1h 2m`, `12s`; the caller frees it. */
 char *writer_duration(double seconds);

@@ -122,7 +122,7 @@ __attribute__((unused)) static size_t lines_of(const char *text)
 	return n;
 }
 
-static void write_file(const char *path, const char *text)
+__attribute__((unused)) static void write_file(const char *path, const char *text)
 {
 	FILE *file = fopen(path, "w");
 
