@@ -10,8 +10,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "engine/events.h"
 #include "engine/inside.h"
 #include "engine/store.h"
+#include "proto/control.h"
 #include "proto/message.h"
 #include "proto/spec.h"
 #include "proto/usage.h"
@@ -24,6 +26,7 @@ struct admission {
 	struct engine *engine;
 	struct spec *spec;
 	char *json;
+	bool changes; /* a service that is there */
 	uint32_t request;
 	struct timer *timer; /* NULL: patient, since nobody waits */
 	admit_done *done;
@@ -96,44 +99,65 @@ static struct service *commit(struct engine *engine, struct admission *admission
 	if (engine->dns)
 		service_tell(service, engine->dns);
 	log_info("service %s: added", service->spec->name);
+	event_added(service);
 	engine_claim_orphan(engine, service);
+	if (engine->surveyed && service->spec->pinned)
+		service_revive(service);
 	return service;
 }
 
-/* A service given at start that is there already in another form. */
+/* Another form for a service that is there. */
 static int change(struct engine *engine, struct service *service, struct admission *admission,
 		  struct error *err)
 {
-	if (service->state != LIFECYCLE_OFF)
-		return error_set(err, ERROR_BUSY,
-				 "it differs from the one that is there, which is kept while it is "
-				 "%s",
-				 lifecycle_public_name(lifecycle_public(service->state)));
+	if (strcmp(admission->json, service->json) == 0)
+		return 0;
 	if (registry_check(engine->registry, admission->spec, service, err) < 0 ||
 	    store_update(engine->store, service->id, admission->json, err) < 0)
 		return -1;
 	spec_free(registry_replace_spec(engine->registry, service, TAKE(admission->spec)));
 	free(service->json);
 	service->json = TAKE(admission->json);
-	if (engine->dns)
-		service_tell(service, engine->dns);
-	log_info("service %s: changed as given at start", service->spec->name);
+	log_info("service %s: changed", service->spec->name);
+	service_changed(service);
 	return 0;
 }
 
 static void on_declared(void *arg, struct service *service, const struct error *err);
 
+/* The service that an admission is to change: one given at start may be new. NULL with an error,
+ * or without if it is. */
+static struct service *to_change(struct engine *engine, struct admission *admission,
+				 struct error *err)
+{
+	struct service *there = registry_by_name(engine->registry, admission->spec->name);
+
+	if (there && service_removed(there))
+		there = NULL;
+	if (admission->changes && !there) {
+		error_set(err, ERROR_ABSENT, "service %s was removed meanwhile",
+			  admission->spec->name);
+	} else if (there && admission->done == on_declared && there->state != LIFECYCLE_OFF &&
+		   strcmp(admission->json, there->json) != 0) {
+		error_set(err, ERROR_BUSY,
+			  "it differs from the one that is there, which is kept while it is %s",
+			  service_state(there));
+		there = NULL;
+	}
+	return there;
+}
+
 static void checked(struct admission *admission)
 {
 	struct engine *engine = admission->engine;
 	struct error err = { 0 };
-	struct service *there = NULL, *service;
+	struct service *there = NULL, *service = NULL;
 
-	if (admission->done == on_declared)
-		there = registry_by_name(engine->registry, admission->spec->name);
-	if (there && !service_removed(there))
+	if (admission->changes || admission->done == on_declared)
+		there = to_change(engine, admission, &err);
+	if (there)
 		service = change(engine, there, admission, &err) < 0 ? NULL : there;
-	else
+	else if (err.kind == ERROR_NONE)
 		service = commit(engine, admission, &err);
 	finish(admission, service, &err);
 }
@@ -156,8 +180,8 @@ static void ask(struct admission *admission)
 }
 
 /* Takes spec, which has its UUID. */
-static void begin(struct engine *engine, struct spec *spec, bool patient, admit_done *done,
-		  void *arg)
+static struct admission *begin(struct engine *engine, struct spec *spec, bool patient,
+			       admit_done *done, void *arg)
 {
 	struct admission *admission = calloc(1, sizeof *admission);
 
@@ -176,7 +200,7 @@ static void begin(struct engine *engine, struct spec *spec, bool patient, admit_
 			abort();
 		timer_set(admission->timer, CHECK_LIMIT);
 	}
-	ask(admission);
+	return admission;
 }
 
 void admit(struct engine *engine, struct spec *spec, admit_done *done, void *arg)
@@ -189,7 +213,19 @@ void admit(struct engine *engine, struct spec *spec, admit_done *done, void *arg
 		done(arg, NULL, &err);
 		return;
 	}
-	begin(engine, spec, false, done, arg);
+	ask(begin(engine, spec, false, done, arg));
+}
+
+void admit_change(struct service *service, struct spec *spec, bool check, admit_done *done,
+		  void *arg)
+{
+	struct admission *admission = begin(service->engine, spec, false, done, arg);
+
+	admission->changes = true;
+	if (check)
+		ask(admission);
+	else
+		checked(admission);
 }
 
 void admit_ask(struct engine *engine)
@@ -198,6 +234,35 @@ void admit_ask(struct engine *engine)
 
 	TAILQ_FOREACH(admission, &engine->admissions, entry)
 		ask(admission);
+}
+
+/* Puts in the keys that the toolstack found out where they are not given. */
+static int complete(struct admission *admission, const char *addition, struct error *err)
+{
+	struct json_object *object, *found = NULL;
+	struct spec *spec;
+
+	if (control_parse(addition, strlen(addition), &found, err) < 0 ||
+	    !json_object_is_type(found, json_type_object)) {
+		json_object_put(found);
+		return error_set(err, ERROR_SYSTEM, "the toolstack's addition is no JSON object");
+	}
+	object = spec_to_json(admission->spec);
+	json_object_object_foreach(found, key, value)
+	{
+		if (!json_object_object_get_ex(object, key, NULL))
+			json_object_object_add(object, key, json_object_get(value));
+	}
+	spec = spec_from_json(object, admission->engine->config.simulated, err);
+	json_object_put(object);
+	json_object_put(found);
+	if (!spec)
+		return -1;
+	spec_free(admission->spec);
+	admission->spec = spec;
+	free(admission->json);
+	admission->json = canonical(spec);
+	return 0;
 }
 
 void admit_checked(struct engine *engine, const struct msg_checked *m)
@@ -212,7 +277,10 @@ void admit_checked(struct engine *engine, const struct msg_checked *m)
 	if (!admission)
 		return; /* nobody waits any more */
 	if (m->kind == ERROR_NONE) {
-		checked(admission);
+		if (*m->addition && complete(admission, m->addition, &err) < 0)
+			finish(admission, NULL, &err);
+		else
+			checked(admission);
 		return;
 	}
 	error_set(&err, m->kind <= ERROR_SYSTEM ? (enum error_kind)m->kind : ERROR_SYSTEM, "%s",
@@ -278,7 +346,7 @@ void admit_declared(struct engine *engine)
 			spec_free(spec);
 		} else {
 			engine->declared_busy++;
-			begin(engine, spec, true, on_declared, engine);
+			ask(begin(engine, spec, true, on_declared, engine));
 		}
 	}
 }

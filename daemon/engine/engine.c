@@ -13,6 +13,7 @@
 #include "engine/admit.h"
 #include "engine/control.h"
 #include "engine/inside.h"
+#include "engine/orders.h"
 #include "engine/store.h"
 #include "engine/verbs.h"
 #include "proto/message.h"
@@ -21,11 +22,22 @@
 
 void engine_pump(struct engine *engine)
 {
+	enum room_verdict verdict = ROOM_FITS;
+	char why[ERROR_TEXT_MAX];
+
 	if (engine->pump_held || !engine->surveyed)
 		return;
 	engine->pump_held = true;
-	while (engine->building < engine->config.boots && !TAILQ_EMPTY(&engine->queue))
-		service_place(TAILQ_FIRST(&engine->queue));
+	while (engine->building < engine->config.boots && !TAILQ_EMPTY(&engine->queue) &&
+	       verdict != ROOM_WAIT) {
+		struct service *service = TAILQ_FIRST(&engine->queue);
+
+		verdict = room_admit(engine, service, why, sizeof why);
+		if (verdict == ROOM_FITS)
+			service_place(service);
+		else if (verdict == ROOM_NONE)
+			service_refuse(service, why);
+	}
 	engine->pump_held = false;
 }
 
@@ -145,17 +157,45 @@ static void orphan_gone(struct engine *engine, uint32_t domid)
 	}
 }
 
+static enum service_found finding(const struct engine_domain *domain)
+{
+	return !domain->whole	 ? SERVICE_BROKEN
+	       : domain->paused	 ? SERVICE_PAUSED
+	       : domain->running ? SERVICE_RUNNING
+				 : SERVICE_SHUT_DOWN;
+}
+
+/* The image becomes the service's. True if there was one. */
+static bool claim_image(struct engine *engine, struct service *service)
+{
+	struct engine_images *images = &engine->images;
+
+	for (size_t i = 0; i < images->n; i++) {
+		if (memcmp(images->v[i], service->spec->uuid, sizeof images->v[i]) != 0)
+			continue;
+		memmove(images->v[i], images->v[images->n - 1], sizeof images->v[i]);
+		images->n--;
+		service->image = true;
+		return true;
+	}
+	return false;
+}
+
 void engine_claim_orphan(struct engine *engine, struct service *service)
 {
+	bool image = claim_image(engine, service);
+
 	for (size_t i = 0; i < engine->orphans.n; i++) {
 		struct engine_domain domain = engine->orphans.v[i];
 
 		if (memcmp(domain.uuid, service->spec->uuid, sizeof domain.uuid) != 0)
 			continue;
 		domains_remove(&engine->orphans, i);
-		service_found(service, domain.domid, domain.whole && domain.running);
+		service_found(service, domain.domid, finding(&domain));
 		return;
 	}
+	if (image)
+		service_absent(service);
 }
 
 static void on_found(void *arg, const struct msg_found *m)
@@ -163,7 +203,8 @@ static void on_found(void *arg, const struct msg_found *m)
 	struct engine *engine = arg;
 	struct engine_domain domain = { .domid = m->domid,
 					.whole = m->whole,
-					.running = m->running };
+					.running = m->running,
+					.paused = m->paused };
 
 	if (m->uuid.size != sizeof domain.uuid) {
 		log_error("toolstack: domain %u has a UUID of %u bytes", m->domid, m->uuid.size);
@@ -174,13 +215,39 @@ static void on_found(void *arg, const struct msg_found *m)
 	domains_add(&engine->found, &domain);
 }
 
+static void on_image(void *arg, const struct msg_image *m)
+{
+	struct engine *engine = arg;
+	struct engine_images *images = &engine->images;
+
+	if (m->uuid.size != sizeof *images->v) {
+		log_error("toolstack: an image has a UUID of %u bytes", m->uuid.size);
+		return;
+	}
+	images->v = reallocarray(images->v, images->n + 1, sizeof *images->v);
+	if (!images->v)
+		abort();
+	memcpy(images->v[images->n++], m->uuid.data, sizeof *images->v);
+}
+
+static void images_clear(struct engine_images *images)
+{
+	free(images->v);
+	*images = (struct engine_images){ 0 };
+}
+
+static bool domain_lives(const struct engine_domain *domain)
+{
+	return domain->whole && (domain->running || domain->paused);
+}
+
 static void found_one(struct engine *engine, const struct engine_domain *domain)
 {
 	struct service *service = registry_by_uuid(engine->registry, domain->uuid);
 
 	if (service && service->survey != engine->survey) {
 		service->survey = engine->survey;
-		service_found(service, domain->domid, domain->whole && domain->running);
+		service_found(service, domain->domid, finding(domain));
 	} else if (service) {
 		log_error("domain %u has the UUID of service %s, as domain %u has", domain->domid,
 			  service->spec->name, service->domid);
@@ -202,8 +269,7 @@ static void on_survey_end(void *arg, const struct msg_survey_end *m)
 {
 	struct engine *engine = arg;
 
-	engine->memory_free = m->memory_free;
-	engine->memory_total = m->memory_total;
+	room_memory(engine, m->memory_free, m->memory_total);
 	free(engine->backend_version);
 	engine->backend_version = strdup(m->version);
 	if (!engine->backend_version)
@@ -213,11 +279,19 @@ static void on_survey_end(void *arg, const struct msg_survey_end *m)
 	domains_clear(&engine->orphans);
 	/* Nothing is started before each service knows what there is of it. */
 	engine->pump_held = true;
+	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
+		struct service *service = registry_by_id(engine->registry, id);
+
+		if (service) {
+			service->image = false;
+			claim_image(engine, service);
+		}
+	}
 	for (int pass = 0; pass < 2; pass++) { /* of two with one UUID the one that runs */
 		for (size_t i = 0; i < engine->found.n; i++) {
 			const struct engine_domain *domain = &engine->found.v[i];
 
-			if ((domain->whole && domain->running) == (pass == 0))
+			if (domain_lives(domain) == (pass == 0))
 				found_one(engine, domain);
 		}
 	}
@@ -227,6 +301,14 @@ static void on_survey_end(void *arg, const struct msg_survey_end *m)
 
 		if (service && service->survey != engine->survey)
 			service_absent(service);
+	}
+	if (engine->images.n)
+		log_warning("%zu suspend images are of no service", engine->images.n);
+	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
+		struct service *service = registry_by_id(engine->registry, id);
+
+		if (service && service->spec->pinned && !service->parked)
+			service_revive(service);
 	}
 	engine->pump_held = false;
 	log_info("toolstack: %s %s, %llu of %llu MiB free", m->backend, m->version,
@@ -245,7 +327,7 @@ static struct service *started(struct engine *engine, uint32_t id, uint32_t boot
 {
 	struct service *service = registry_by_id(engine->registry, id);
 
-	return service && service->boots && service->boot == boot ? service : NULL;
+	return service && service->boot_ordered && service->boot == boot ? service : NULL;
 }
 
 static void on_created(void *arg, const struct msg_created *m)
@@ -253,7 +335,7 @@ static void on_created(void *arg, const struct msg_created *m)
 	struct service *service = started(arg, m->id, m->boot);
 
 	if (service && lifecycle_builds(service->state))
-		service_created(service, m->domid, m->began, m->at);
+		service_created(service, m->domid, m->restored, m->began, m->at, m->note);
 	else
 		log_debug("domain %u was ordered by nobody who is still here", m->domid);
 }
@@ -264,6 +346,30 @@ static void on_frame(void *arg, const struct msg_frame *m)
 
 	if (service && service->entry.has_domain)
 		service_frame(service, m->at);
+}
+
+static void on_key(void *arg, const struct msg_key *m)
+{
+	struct service *service = started(arg, m->id, m->boot);
+
+	if (service && service->entry.has_domain)
+		service_key(service, m->at);
+}
+
+static void on_woken(void *arg, const struct msg_woken *m)
+{
+	struct service *service = started(arg, m->id, m->boot);
+
+	if (service && service->state == LIFECYCLE_WAKING)
+		service_woken(service, m->at);
+}
+
+static void on_wake_failed(void *arg, const struct msg_wake_failed *m)
+{
+	struct service *service = started(arg, m->id, m->boot);
+
+	if (service && service->state == LIFECYCLE_WAKING)
+		service_wake_failed(service, m->text);
 }
 
 static void on_start_failed(void *arg, const struct msg_start_failed *m)
@@ -280,7 +386,7 @@ static void on_died(void *arg, const struct msg_died *m)
 	struct service *service = registry_by_domid(engine->registry, m->domid);
 
 	if (service)
-		service_died(service, m->reason);
+		service_died(service, m->reason, m->console);
 	else
 		orphan_gone(engine, m->domid);
 }
@@ -304,6 +410,39 @@ static void on_stopped(void *arg, const struct msg_stopped *m)
 		orphan_gone(engine, m->domid);
 }
 
+static void on_paused(void *arg, const struct msg_paused *m)
+{
+	struct service *service = ordered(arg, m->id, m->domid);
+
+	if (service)
+		service_paused(service, m->at);
+}
+
+static void on_suspended(void *arg, const struct msg_suspended *m)
+{
+	struct service *service = ordered(arg, m->id, m->domid);
+
+	if (service)
+		service_suspended(service, m->at);
+}
+
+static void on_measured(void *arg, const struct msg_measured *m)
+{
+	struct engine *engine = arg;
+	struct service *service = registry_by_id(engine->registry, m->id);
+
+	if (service && service->entry.has_domain && service->domid == m->domid)
+		service_measured(service, m->rx, m->tx);
+}
+
+static void on_memory(void *arg, const struct msg_memory *m)
+{
+	struct engine *engine = arg;
+
+	room_memory(engine, m->free, m->total);
+	engine_pump(engine);
+}
+
 static void on_stop_failed(void *arg, const struct msg_stop_failed *m)
 {
 	struct service *service = ordered(arg, m->id, m->domid);
@@ -322,6 +461,7 @@ static void on_toolstack_closed(void *arg)
 	link_free(TAKE(engine->toolstack));
 	engine->surveyed = false;
 	domains_clear(&engine->found);
+	images_clear(&engine->images);
 }
 
 static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, int fd)
@@ -336,6 +476,14 @@ static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, in
 		.died = on_died,
 		.stopped = on_stopped,
 		.stop_failed = on_stop_failed,
+		.image = on_image,
+		.memory = on_memory,
+		.key = on_key,
+		.woken = on_woken,
+		.wake_failed = on_wake_failed,
+		.paused = on_paused,
+		.suspended = on_suspended,
+		.measured = on_measured,
 	};
 	struct engine *engine = arg;
 	struct error err;
@@ -356,6 +504,7 @@ void engine_connect_toolstack(struct engine *engine, int fd)
 	link_free(engine->toolstack);
 	engine->surveyed = false;
 	domains_clear(&engine->found);
+	images_clear(&engine->images);
 	engine->toolstack = link_new(engine->loop, fd, &callbacks, engine);
 	if (!engine->toolstack)
 		abort();
@@ -408,6 +557,8 @@ static void copy_config(struct engine *engine, const struct engine_config *confi
 	engine->config.backend = copy(config->backend);
 	engine->config.listen = copy(config->listen);
 	engine->config.services = NULL;
+	if (engine->config.stop_mode == SPEC_STOP_UNSET)
+		engine->config.stop_mode = SPEC_STOP_DESTROY;
 	if (engine->config.boots == 0)
 		engine->config.boots = 1;
 	engine->declared = calloc(config->service_count + 1, sizeof *engine->declared);
@@ -430,6 +581,8 @@ struct engine *engine_new(struct loop *loop, const struct engine_config *config,
 	TAILQ_INIT(&engine->queue);
 	TAILQ_INIT(&engine->admissions);
 	TAILQ_INIT(&engine->removals);
+	TAILQ_INIT(&engine->waiters);
+	TAILQ_INIT(&engine->residents);
 	/* Late messages about an earlier engine's orders are to fit none of this one's. */
 	if (getrandom(&engine->next_boot, sizeof engine->next_boot, 0) !=
 	    (ssize_t)sizeof engine->next_boot)
@@ -458,6 +611,7 @@ void engine_free(struct engine *engine)
 	control_free(engine->control);
 	admit_end(engine);
 	verbs_end(engine);
+	orders_end(engine);
 	link_free(engine->dns);
 	link_free(engine->toolstack);
 	while (registry_end(engine->registry))
@@ -466,6 +620,8 @@ void engine_free(struct engine *engine)
 	store_close(engine->store);
 	domains_clear(&engine->found);
 	domains_clear(&engine->orphans);
+	images_clear(&engine->images);
+	timer_free(engine->room_timer);
 	free(engine->backend_version);
 	free((void *)(uintptr_t)engine->config.store);
 	free((void *)(uintptr_t)engine->config.version);

@@ -5,8 +5,10 @@
  * registry.c  services in memory, by name, id, address, domain; conflicts
  * store.c     services on disk (SQLite)
  * lifecycle.c state x event -> state x action: pure, from lifecycle.tbl.h
- * service.c   one service at run time: its timers, its boot record, carrying out actions
- * verbs.c     what the control methods do
+ * service.c   one service at run time: its timers, its boot record, carrying out actions; with
+ *             ready.c, idle.c, failure.c and room.c for the policies
+ * admit.c     how a service, or a change of one, gets in
+ * verbs.c     what the control methods do; orders.c those that move a service
  * control.c   JSON-RPC over the control socket: connections, envelope, dispatch by table
  */
 #ifndef JITSU_ENGINE_ENGINE_H
@@ -15,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "proto/spec.h"
 
 struct error;
 struct loop;
@@ -29,6 +33,8 @@ struct engine_config {
 	bool simulated;		       /* the backend is sim */
 	int64_t ttl;		       /* s; defaults for services that do not say */
 	int64_t response_delay, wait_limit; /* ms */
+	enum spec_stop_mode stop_mode; /* unset: destroy */
+	uint64_t reserve;	       /* KiB of the host's memory that no guest gets */
 	unsigned boots;		       /* at most so many starts under way at once */
 	const char *version, *backend;
 	const char *listen;	       /* where dns listens, for daemon.status */

@@ -16,17 +16,24 @@ struct control;
 struct link;
 struct removal;
 struct store;
+struct waiter;
 
 /* A domain of a survey. */
 struct engine_domain {
 	uint32_t domid;
 	uint8_t uuid[16];
-	bool whole, running;
+	bool whole, running, paused;
 	char service[64]; /* from its mark; "" if it bears none */
 };
 
 struct engine_domains {
 	struct engine_domain *v;
+	size_t n;
+};
+
+/* Suspend images of a survey, by UUID. */
+struct engine_images {
+	uint8_t (*v)[16];
 	size_t n;
 };
 
@@ -42,11 +49,15 @@ struct engine {
 	bool surveyed; /* by this toolstack: only then it gets orders */
 	uint32_t survey;
 	struct engine_domains found, orphans;
+	struct engine_images images; /* of no service, after the survey */
 
 	TAILQ_HEAD(, service) queue; /* for a place, first come first served */
 	unsigned building;
 	bool pump_held;
 	uint32_t next_boot;
+	TAILQ_HEAD(, service) residents; /* whose domains take memory */
+	struct timer *room_timer;
+	uint64_t promised; /* KiB, to builds under way */
 
 	TAILQ_HEAD(, admission) admissions;
 	uint32_t next_request;
@@ -55,17 +66,20 @@ struct engine {
 	unsigned declared_busy;
 
 	TAILQ_HEAD(, removal) removals;
+	TAILQ_HEAD(, waiter) waiters;
+	uint64_t measured; /* when service.list last asked for traffic; µs */
 
 	size_t states[LIFECYCLE_STATES];
+	size_t failed; /* of those that are off */
 	uint64_t boots, failures;
-	uint64_t memory_free, memory_total; /* KiB, at the last survey */
+	uint64_t memory_free, memory_total; /* KiB, as far as known */
 	char *backend_version;
 };
 
 /* Starts what waits, while there is a place and a surveyed toolstack. */
 void engine_pump(struct engine *engine);
 
-/* If a survey left a domain of this UUID without an owner, it is the service's. */
+/* If a survey left a domain of this UUID without an owner, or an image, it is the service's. */
 void engine_claim_orphan(struct engine *engine, struct service *service);
 
 #endif

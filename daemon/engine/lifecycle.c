@@ -16,7 +16,7 @@ static const struct lifecycle_step steps[LIFECYCLE_STATES][LIFECYCLE_EVENTS] = {
 #include "engine/lifecycle.tbl.h"
 };
 
-/* Two lines for a pair are warned about as an initialiser that is overridden; a missing one is
+/* Two entries for a pair are warned about as an initialiser that is overridden; a missing one is
  * found here. */
 enum {
 	LINES = 0
@@ -26,7 +26,7 @@ enum {
 #include "engine/lifecycle.tbl.h"
 };
 _Static_assert((int)LINES == (int)LIFECYCLE_STATES * (int)LIFECYCLE_EVENTS,
-	       "each pair of state and event has one line");
+	       "each pair of state and event has one entry");
 
 static const struct {
 	const char *name;
@@ -48,7 +48,8 @@ enum lifecycle_public lifecycle_public(enum lifecycle_state state)
 
 int lifecycle_builds(enum lifecycle_state state)
 {
-	return state == LIFECYCLE_BUILDING || state == LIFECYCLE_DOOMED;
+	return state == LIFECYCLE_BUILDING || state == LIFECYCLE_CANCELLED ||
+	       state == LIFECYCLE_DOOMED;
 }
 
 const char *lifecycle_state_name(enum lifecycle_state state)
@@ -81,7 +82,8 @@ const char *lifecycle_public_name(enum lifecycle_public state)
 	static const char *const names[] = {
 		[LIFECYCLE_PUBLIC_OFF] = "off",		[LIFECYCLE_PUBLIC_STARTING] = "starting",
 		[LIFECYCLE_PUBLIC_READY] = "ready",	[LIFECYCLE_PUBLIC_STOPPING] = "stopping",
-		[LIFECYCLE_PUBLIC_REMOVED] = "removed",
+		[LIFECYCLE_PUBLIC_PAUSED] = "paused",	[LIFECYCLE_PUBLIC_SUSPENDED] = "suspended",
+		[LIFECYCLE_PUBLIC_KEPT] = "kept",	[LIFECYCLE_PUBLIC_REMOVED] = "removed",
 	};
 
 	return names[state];

@@ -1,6 +1,11 @@
 /*
  * One service at run time: it takes what happened, asks lifecycle what to do, and does it.
  *
+ * service.c         what it is, dns's view of it, transitions and actions
+ * service_events.c  what others tell of it
+ * ready.c           the signs that it is ready      idle.c     when it is put away, and how deep
+ * failure.c         failures, deaths and back-off   room.c     memory for it
+ *
  * Every function that tells it of an event may end with the service freed (when it was removed and
  * nothing is left of it): the pointer is not to be used afterwards.
  */
@@ -11,8 +16,12 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "engine/failure.h"
+#include "engine/idle.h"
 #include "engine/lifecycle.h"
+#include "engine/ready.h"
 #include "engine/registry.h"
+#include "engine/room.h"
 
 struct engine;
 struct error;
@@ -20,9 +29,13 @@ struct link;
 struct spec;
 struct timer;
 
-/* Its last boot; CLOCK_MONOTONIC in µs, 0: did not happen (yet). */
+enum service_how { SERVICE_BOOTED, SERVICE_RESTORED, SERVICE_WOKEN };
+
+/* Its last boot, restore or wake; CLOCK_MONOTONIC in µs, 0: did not happen (yet). */
 struct boot_record {
-	uint64_t want, began, created, frame, ready, answered, idle, retired, stopped;
+	uint64_t want, began, created, key, port, frame, ready, answered, idle, retired, stopped;
+	enum service_how how;
+	unsigned missed; /* 1 << enum ready_sign: did not come within its limit */
 	uint32_t waiters;
 	bool late; /* answered at the wait limit */
 };
@@ -37,21 +50,33 @@ struct service {
 	struct registry_entry entry;
 
 	enum lifecycle_state state;
-	uint32_t boot;	     /* number of the last start order */
+	uint32_t boot;	     /* number of the last start or wake order */
+	bool boot_ordered;   /* at least once: boot means something */
 	bool stop_ordered;   /* and not answered yet */
+	uint8_t stop_mode;   /* of that order, enum spec_stop_mode */
+	uint8_t put_mode;    /* enum spec_stop_mode: how the action STOP ends it */
+	bool was_paused;     /* before it was being suspended */
+	bool image;	     /* there is a suspend image of it */
+	bool adopted;	     /* found by a survey: nobody watches for its key or frame */
+	bool revive;	     /* wanted until it is ready, whoever asks */
+	bool parked;	     /* the administrator stopped it: not started unasked */
 	bool doomed;	     /* removed, but in the store until its domain is gone */
 	unsigned losses;     /* toolstacks lost in a row while they built it */
 	uint32_t survey;     /* number of the last survey that found it */
 	struct timer *timer; /* what it means is the state's */
 	int then;	     /* an event that follows the one being handled; -1 none */
 	TAILQ_ENTRY(service) queued;
+	struct room_share room;
 
 	struct boot_record record;
-	uint64_t idle_query; /* last_query when it was found idle */
+	struct ready ready;
+	struct idle idle;
+	struct failure failure;
 	uint64_t boots, failures;
-	unsigned failures_in_row;
-	uint64_t retry_at; /* not before that time again */
-	char *last_error;  /* NULL: none since it was last ready */
+	const char *refusal; /* what dns tells who asks, a constant */
+	char *notice;	     /* why it was not restored; NULL: nothing of the kind */
+	uint64_t rx, tx;     /* bytes of its domain to and from the guest, as of `measured` */
+	uint64_t measured;
 
 	void (*gone)(void *arg); /* told when it is freed after a removal; NULL nobody */
 	void *gone_arg;
@@ -63,10 +88,19 @@ struct service *service_new(struct engine *engine, uint32_t id, struct spec *spe
 /* Takes it out of the registry, too. */
 void service_free(struct service *service);
 
+#define SERVICE_FAILED "the service behind this name failed to start"
+
+/* What a listing shows of its state. */
+const char *service_state(const struct service *service);
 /* Shown to nobody any more. */
 bool service_removed(const struct service *service);
+/* Neither domain nor image, and nothing under way: whatever its specification says, its next boot
+ * is the first to know it. */
+bool service_unbuilt(const struct service *service);
 
-/* Defaults applied. Seconds, ms, µs. */
+/* A key's value, or the default where it is not given. */
+int64_t service_given(int64_t value, int64_t otherwise);
+/* Defaults applied. Seconds, ms. */
 uint32_t service_ttl(const struct service *service);
 uint32_t service_wait_limit(const struct service *service);
 /* When somebody last asked for it, CLOCK_MONOTONIC in µs; 0 never. */
@@ -76,19 +110,52 @@ uint64_t service_queries(const struct service *service);
 /* Sends dns its message `service`. */
 void service_tell(const struct service *service, struct link *dns);
 
-/* What happened. */
+/* Its specification changed; what counts from now on is seen to. */
+void service_changed(struct service *service);
+
+/* For the files named above. The state's timer; the time; one not later than now (what others tell
+ * of times is at worst wrong); an event. */
+void service_wait_until(struct service *service, uint64_t when);
+uint64_t service_now(const struct service *service);
+uint64_t service_not_later(const struct service *service, uint64_t at);
+void service_event(struct service *service, enum lifecycle_event event);
+/* Has its suspend image deleted, if there is one. */
+void service_discard(struct service *service);
+
+/* What happened: dns, toolstack. */
 void service_want(struct service *service, uint64_t at);
-void service_place(struct service *service);
-void service_created(struct service *service, uint32_t domid, uint64_t began, uint64_t at);
-void service_frame(struct service *service, uint64_t at);
-void service_start_failed(struct service *service, const char *why);
-void service_died(struct service *service, uint8_t reason);
 void service_retired(struct service *service);
 void service_answered(struct service *service, uint64_t at, uint32_t waiters, bool late);
+void service_created(struct service *service, uint32_t domid, bool restored, uint64_t began,
+		     uint64_t at, const char *note);
+void service_key(struct service *service, uint64_t at);
+void service_frame(struct service *service, uint64_t at);
+void service_start_failed(struct service *service, const char *why);
+void service_woken(struct service *service, uint64_t at);
+void service_wake_failed(struct service *service, const char *why);
+void service_died(struct service *service, uint8_t reason, const char *console);
 void service_stopped(struct service *service, uint64_t at);
+void service_paused(struct service *service, uint64_t at);
+void service_suspended(struct service *service, uint64_t at);
 void service_stop_failed(struct service *service, const char *why);
-void service_found(struct service *service, uint32_t domid, bool runs);
+void service_measured(struct service *service, uint64_t rx, uint64_t tx);
+
+/* What a survey says. */
+enum service_found { SERVICE_BROKEN, SERVICE_SHUT_DOWN, SERVICE_RUNNING, SERVICE_PAUSED };
+void service_found(struct service *service, uint32_t domid, enum service_found found);
 void service_absent(struct service *service);
+
+/* Its turn: start it, or not for this reason. Takes it out of the queue. */
+void service_place(struct service *service);
+void service_refuse(struct service *service, const char *why);
+
+/* What the administrator, or the daemon by itself, wants. */
+void service_summon(struct service *service);
+/* The same if it sleeps, and again after each failure until it is ready. */
+void service_revive(struct service *service);
+void service_restart(struct service *service);
+/* Puts it to sleep that deep, at once. The caller has seen that its state allows that. */
+void service_put(struct service *service, enum spec_stop_mode mode);
 /* The caller has told the store, and service->doomed if it is still in there. */
 void service_remove(struct service *service);
 

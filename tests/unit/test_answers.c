@@ -239,6 +239,7 @@ static void answers(void **state)
 	static const char *const not_met[] = {
 		"asked",   "retry", "pinned", "wake", "rx",   "tx",	"measured",
 		"console", "notice", "how",   "key",  "port", "missed", "now", "later",
+		"death",   "image",  "awaits",
 	};
 
 	(void)state;

@@ -215,7 +215,7 @@ static void requests(void **state)
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"param\":{},\"id\":1}",
 		  "\"field\":\"param\"" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.summon\",\"id\":1}",
-		  "\"code\":-32601,\"message\":\"method: \\\"service.start\\\": no such" },
+		  "\"code\":-32601,\"message\":\"method: \\\"service.summon\\\": no such" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"id\":1}",
 		  "\"code\":-32602,\"message\":\"name: missing" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"params\":[\"w\"],\"id\":1}",

@@ -23,6 +23,7 @@
 #include "engine/engine.h"
 #include "engine/verbs.h"
 #include "proto/message.h"
+#include "proto/spec.h"
 #include "proto/usage.h"
 
 #define SECOND	USEC_PER_SEC
@@ -50,6 +51,8 @@ struct world {
 	uint32_t boots[64]; /* number of the last start, by id */
 	uint8_t uuids[64][16];
 	uint32_t starts;
+	uint64_t traffic; /* of every domain, both ways */
+	bool deaf;	  /* measures are not answered */
 	bool quiet; /* write nothing down */
 };
 
@@ -159,20 +162,54 @@ static void on_start(void *arg, const struct msg_start *m)
 	if (m->id < ARRAY_SIZE(w->boots))
 		w->boots[m->id] = m->boot;
 	w->starts++;
-	note(w, w->toolstack_log, "start %u; ", m->id);
+	note(w, w->toolstack_log, m->restore ? "restore %u; " : "start %u; ", m->id);
 }
 
 static void on_stop(void *arg, const struct msg_stop *m)
 {
 	struct world *w = arg;
 
-	note(w, w->toolstack_log, "stop %d %u; ", (int)m->id, m->domid);
+	note(w, w->toolstack_log, "%s %d %u; ",
+	     m->mode == SPEC_STOP_DESTROY ? "stop" : spec_stop_word(m->mode), (int)m->id, m->domid);
+}
+
+static void on_wake(void *arg, const struct msg_wake *m)
+{
+	struct world *w = arg;
+
+	if (m->id < ARRAY_SIZE(w->boots))
+		w->boots[m->id] = m->boot;
+	note(w, w->toolstack_log, "wake %u %u; ", m->id, m->domid);
+}
+
+static void on_discard(void *arg, const struct msg_discard *m)
+{
+	struct world *w = arg;
+
+	assert_int_equal(m->uuid.size, 16);
+	note(w, w->toolstack_log, "discard %d; ", (int)m->id);
+}
+
+/* Answered at once, unless that is to be written down. */
+static void on_measure(void *arg, const struct msg_measure *m)
+{
+	struct world *w = arg;
+
+	if (w->deaf)
+		note(w, w->toolstack_log, "measure %u %u; ", m->id, m->domid);
+	else
+		message_send_measured(w->toolstack, &(struct msg_measured){ .id = m->id,
+									    .domid = m->domid,
+									    .rx = w->traffic / 2,
+									    .tx = w->traffic -
+										  w->traffic / 2 });
 }
 
 static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, int fd)
 {
 	static const struct message_handlers handlers = {
-		.survey = on_survey, .check = on_check, .start = on_start, .stop = on_stop
+		.survey = on_survey, .check = on_check,	    .start = on_start,	   .stop = on_stop,
+		.wake = on_wake,     .discard = on_discard, .measure = on_measure,
 	};
 	struct error err;
 
@@ -638,7 +675,7 @@ static void test_failure_and_back_off(void **state)
 		start_failed(w, 0);
 		DNS("failed 0; ");
 		is(w, "a", "error", "no memory");
-		is(w, "a", "state", "off");
+		is(w, "a", "state", "failed");
 		loop_advance(w->loop, (wait < 60 ? wait : 60) * SECOND - 1);
 		want(w, 0);
 		DNS("failed 0; ");
@@ -1042,7 +1079,7 @@ static void test_poison(void **state)
 				is(w, "a", "phase", "building");
 		}
 		DNS("failed 0; ");
-		is(w, "a", "state", broken ? "stopping" : "off");
+		is(w, "a", "state", broken ? "stopping" : "failed");
 		w->toolstack_log[0] = '\0';
 		struct answer answer;
 
@@ -1128,7 +1165,8 @@ static void test_restart(void **state)
 	assert_string_equal(at(answer.result, "orphans"),
 			    "[ \"domain 5 of gone\", \"domain 6 of torn\", \"domain 7 of a\" ]");
 	assert_string_equal(at(answer.result, "states"),
-			    "{ \"off\": 0, \"starting\": 1, \"ready\": 1, \"stopping\": 0 }");
+			    "{ \"off\": 0, \"starting\": 1, \"ready\": 1, \"stopping\": 0, "
+			    "\"paused\": 0, \"suspended\": 0, \"kept\": 0, \"failed\": 0 }");
 	assert_string_equal(at(answer.result, "toolstack"), "true");
 	clear(&answer);
 	SAY(toolstack, stopped, .id = UINT32_MAX, .domid = 6);

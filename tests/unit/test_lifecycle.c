@@ -64,10 +64,10 @@ static void test_no_dead_end(void **state)
 			bad = !DOES(step, QUEUE);
 			break;
 		case S(BUILDING):
-			bad = !DOES(step, START);
+			bad = !DOES(step, START) && from != S(CANCELLED);
 			break;
 		case S(BOOTING):
-			bad = !DOES(step, WAIT_FRAME);
+			bad = !DOES(step, WAIT_SIGNS);
 			break;
 		case S(SETTLING):
 			bad = !DOES(step, WAIT_DELAY);
@@ -78,21 +78,41 @@ static void test_no_dead_end(void **state)
 		case S(RETIRING):
 			bad = !DOES(step, TELL_RETIRE);
 			break;
+		case S(PAUSING):
+			bad = !DOES(step, PAUSE);
+			break;
+		case S(SUSPENDING):
+			bad = !DOES(step, SUSPEND);
+			break;
+		case S(PAUSED):
+		case S(SUSPENDED):
+			bad = !DOES(step, WAIT_IDLE) && from != step.next;
+			break;
+		case S(WAKING):
+			bad = !DOES(step, WAKE);
+			break;
+		case S(RESTARTING): /* a pause or a suspend under way ends it, too */
+			bad = !DOES(step, STOP) && from != step.next && from != S(PAUSING) &&
+			      from != S(SUSPENDING);
+			break;
 		case S(STOPPING):
-		case S(RESTARTING):
 		case S(REMOVING):
 			bad = !DOES(step, STOP) && !DOES(step, WAIT_STOP) && from != step.next;
 			break;
-		case S(DOOMED):
+		case S(CANCELLED):
 			bad = from != S(BUILDING);
+			break;
+		case S(DOOMED):
+			bad = from != S(BUILDING) && from != S(CANCELLED);
 			break;
 		default:
 			break;
 		}
 		if (bad)
 			fail_pair(from, event, "nothing makes the next state end");
+		/* Who gives it a place, or refuses one, takes it out. */
 		if (from == S(QUEUED) && step.next != S(QUEUED) && event != E(PLACE) &&
-		    !DOES(step, UNQUEUE))
+		    event != E(REFUSED) && !DOES(step, UNQUEUE))
 			fail_pair(from, event, "leaves the queue's entry behind");
 	}
 }
@@ -109,23 +129,30 @@ static void test_started_once(void **state)
 			fail_pair(from, event, "starts it");
 		if (DOES(step, QUEUE) && from == S(QUEUED))
 			fail_pair(from, event, "queues it twice");
+		if (DOES(step, WAKE) && step.next != S(WAKING))
+			fail_pair(from, event, "wakes it and does not wait for that");
 		if (DOES(step, START) && DOES(step, STOP))
 			fail_pair(from, event, "starts and stops it");
 	}
 }
 
-/* Invariant 3: what is ready is stopped only by way of retire, or because it is dead or removed. */
+/* Invariant 3: what is ready is stopped only by way of retire, or because it is dead, removed,
+ * or put away by the administrator. */
 static void test_in_use_never_stopped(void **state)
 {
 	(void)state;
 	EACH(from, event)
 	{
 		struct lifecycle_step step = lifecycle_step(from, event);
-		bool may = event == E(DIED) || event == E(REMOVE) || event == E(FOUND_BROKEN);
+		bool may = event == E(DIED) || event == E(DIED_RESTART) || event == E(REMOVE) ||
+			   event == E(RESTART) || event == E(FOUND_BROKEN);
+		bool put = event == E(PUT_OFF) || event == E(PUT_PAUSED) || event == E(PUT_SUSPENDED);
+		bool stops = DOES(step, STOP) || DOES(step, PAUSE) || DOES(step, SUSPEND);
 
-		if (from == S(READY) && DOES(step, STOP) && !may)
+		/* PUT in state READY is the administrator's order; the policies say IDLE_DUE. */
+		if (from == S(READY) && stops && !may && !put)
 			fail_pair(from, event, "stops what is ready");
-		if (from == S(RETIRING) && DOES(step, STOP) && !may && event != E(RETIRED))
+		if (from == S(RETIRING) && stops && !may && !put)
 			fail_pair(from, event, "stops it before dns lets its queries wait");
 	}
 }
@@ -196,7 +223,7 @@ static void test_dns_agrees(void **state)
 		if (DOES(step, TELL_READY) != (step.next == S(READY)))
 			fail_pair(from, event, "ready");
 		if (from == S(READY) && step.next != S(READY) && !DOES(step, TELL_ASLEEP) &&
-		    !DOES(step, TELL_RETIRE) && !DOES(step, TELL_FORGET))
+		    !DOES(step, TELL_RETIRE) && !DOES(step, TELL_FAILED) && !DOES(step, TELL_FORGET))
 			fail_pair(from, event, "dns goes on answering");
 	}
 }
@@ -204,16 +231,17 @@ static void test_dns_agrees(void **state)
 /* After a survey every state knows what to do with each finding. */
 static void test_surveys_decide(void **state)
 {
-	static const enum lifecycle_event findings[] = { E(FOUND_RUNNING), E(FOUND_BROKEN),
-							 E(ABSENT) };
+	static const enum lifecycle_event findings[] = { E(FOUND_RUNNING), E(FOUND_PAUSED),
+							 E(FOUND_KEPT),	   E(FOUND_BROKEN),
+							 E(FOUND_IMAGE),   E(ABSENT) };
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < sizeof findings / sizeof findings[0]; i++)
 		for (enum lifecycle_state from = 0; from < S(GONE); from++)
 			if (lifecycle_step(from, findings[i]).verdict == LIFECYCLE_NEVER)
 				fail_pair(from, findings[i], "undecided");
 	for (enum lifecycle_state from = 0; from < S(GONE); from++)
-		if (!DOES(lifecycle_step(from, E(FOUND_BROKEN)), STOP))
+		if (from != S(KEPT) && !DOES(lifecycle_step(from, E(FOUND_BROKEN)), STOP))
 			fail_pair(from, E(FOUND_BROKEN), "leaves it there");
 }
 
@@ -248,7 +276,8 @@ static void test_names(void **state)
 	assert_string_equal(lifecycle_event_name(E(STOP_AGAIN)), "STOP_AGAIN");
 	assert_string_equal(lifecycle_action_name(LIFECYCLE_DO_TELL_READY), "TELL_READY");
 	assert_string_equal(lifecycle_public_name(lifecycle_public(S(RETIRING))), "stopping");
-	assert_true(lifecycle_builds(S(DOOMED)) && !lifecycle_builds(S(BOOTING)));
+	assert_string_equal(lifecycle_public_name(lifecycle_public(S(SUSPENDED))), "suspended");
+	assert_true(lifecycle_builds(S(CANCELLED)) && lifecycle_builds(S(DOOMED)) && !lifecycle_builds(S(BOOTING)));
 }
 
 int main(void)

@@ -1,0 +1,144 @@
+#include "engine/ready.h"
+
+#include <arpa/inet.h>
+#include <stddef.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "engine/inside.h"
+#include "engine/probe.h"
+#include "proto/spec.h"
+
+#define KEY_LIMIT   INT64_C(10000) /* ms */
+#define PORT_LIMIT  INT64_C(10000)
+#define FRAME_LIMIT INT64_C(60000)
+
+static const struct {
+	const char *name, *what;
+} signs[] = {
+	[READY_KEY] = { "key", "its wait_for_key did not appear" },
+	[READY_PORT] = { "port", "its ready_port took no connection" },
+	[READY_FRAME] = { "frame", "no frame came out of its nics" },
+	[READY_SIGNS] = { "", "" },
+};
+
+const char *ready_sign_name(enum ready_sign sign)
+{
+	return signs[sign].name;
+}
+
+/* What a restore brings back was ready before; only who accepts connections is worth a look. */
+static bool wanted(const struct service *service, enum ready_sign sign)
+{
+	const struct spec *spec = service->spec;
+	bool anew = service->record.how == SERVICE_BOOTED && !service->adopted;
+
+	switch (sign) {
+	case READY_KEY:
+		return spec->wait_for_key && anew;
+	case READY_PORT:
+		return spec->ready_port != SPEC_UNSET && spec->ip.n;
+	default:
+		return spec->nic.n && anew && !spec->wait_for_key &&
+		       spec->ready_port == SPEC_UNSET;
+	}
+}
+
+static uint64_t *came(struct service *service, enum ready_sign sign)
+{
+	struct boot_record *record = &service->record;
+
+	return sign == READY_KEY ? &record->key : sign == READY_PORT ? &record->port : &record->frame;
+}
+
+static uint64_t limit(const struct service *service, enum ready_sign sign)
+{
+	const struct spec *spec = service->spec;
+	int64_t ms = sign == READY_KEY	  ? service_given(spec->wait_for_key_limit, KEY_LIMIT)
+		     : sign == READY_PORT ? service_given(spec->ready_port_limit, PORT_LIMIT)
+					  : service_given(spec->frame_limit, FRAME_LIMIT);
+
+	return (uint64_t)ms * USEC_PER_MSEC;
+}
+
+static void on_open(void *arg, uint64_t at)
+{
+	struct service *service = arg;
+
+	service->record.port = at;
+	ready_look(service);
+}
+
+/* Behind a simulated guest there is nobody, unless it has an address of this host's own. */
+static void probe(struct service *service)
+{
+	const struct spec *spec = service->spec;
+	const struct spec_address *address = &spec->ip.v[0];
+	bool here = address->family == AF_INET && address->bytes[0] == 127;
+
+	if (service->engine->config.simulated && (spec->sim_port != SPEC_UNSET || !here))
+		service->ready.probe = probe_pretend(
+			service->engine->loop,
+			(uint64_t)service_given(spec->sim_port, 0) * USEC_PER_MSEC, on_open, service);
+	else
+		service->ready.probe = probe_new(service->engine->loop, address,
+						 (uint16_t)spec->ready_port, on_open, service);
+}
+
+/* Goes on to the next sign that is asked for and has not come. */
+static void await(struct service *service, enum ready_sign sign)
+{
+	while (sign < READY_SIGNS && (!wanted(service, sign) || *came(service, sign)))
+		sign++;
+	service->ready.awaited = sign;
+	if (sign == READY_SIGNS) {
+		service->then = LIFECYCLE_EVENT_SERVING;
+		return;
+	}
+	service_wait_until(service, service_now(service) + limit(service, sign));
+	if (sign == READY_PORT)
+		probe(service);
+}
+
+void ready_begin(struct service *service)
+{
+	ready_end(service);
+	await(service, READY_KEY);
+}
+
+static void go_on(struct service *service)
+{
+	enum ready_sign sign = service->ready.awaited;
+
+	probe_free(TAKE(service->ready.probe));
+	await(service, sign + 1);
+	if (service->ready.awaited < READY_SIGNS)
+		return;
+	service->then = -1;
+	service_event(service, LIFECYCLE_EVENT_SERVING);
+}
+
+void ready_look(struct service *service)
+{
+	if (service->state == LIFECYCLE_BOOTING && service->ready.awaited < READY_SIGNS &&
+	    *came(service, service->ready.awaited))
+		go_on(service);
+}
+
+void ready_limit(struct service *service)
+{
+	enum ready_sign sign = service->ready.awaited;
+
+	service->record.missed |= 1u << sign;
+	log_warning("service %s: %s in %llu ms: that is waited for no longer", service->spec->name,
+		    signs[sign].what,
+		    (unsigned long long)(limit(service, sign) / USEC_PER_MSEC));
+	go_on(service);
+}
+
+void ready_end(struct service *service)
+{
+	service->ready.awaited = READY_SIGNS;
+	probe_free(TAKE(service->ready.probe));
+}

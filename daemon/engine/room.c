@@ -1,0 +1,221 @@
+#include "engine/room.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "engine/inside.h"
+#include "proto/spec.h"
+
+#define PATIENCE  (5 * USEC_PER_SEC) /* for guests that may come to rest */
+#define REST	  USEC_PER_SEC	     /* unused for so long is at rest */
+#define MIB	  UINT64_C(1024)
+#define LITTLE	  MIB /* Xen's own for a guest, beside one part in so many of its memory */
+#define PARTS	  64
+
+/* 0: nobody knows. */
+static uint64_t need(const struct service *service)
+{
+	uint64_t memory = service->spec->memory;
+
+	return memory ? memory + memory / PARTS + LITTLE : 0;
+}
+
+static bool is_resident(enum lifecycle_state state)
+{
+	switch (state) {
+	case LIFECYCLE_OFF:
+	case LIFECYCLE_QUEUED:
+	case LIFECYCLE_SUSPENDED:
+	case LIFECYCLE_GONE:
+		return false;
+	default:
+		return !lifecycle_builds(state);
+	}
+}
+
+/* Its memory will be free without further ado. */
+static bool leaves(const struct service *service)
+{
+	switch (service->state) {
+	case LIFECYCLE_READY:
+		return service->idle.yields;
+	case LIFECYCLE_RETIRING:
+		return service->idle.target != SPEC_STOP_PAUSE;
+	case LIFECYCLE_SUSPENDING:
+	case LIFECYCLE_STOPPING:
+	case LIFECYCLE_REMOVING:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Could it be put down, now or when it comes to rest? */
+static bool may_leave(const struct service *service)
+{
+	return !service->spec->pinned &&
+	       (service->state == LIFECYCLE_PAUSED || service->state == LIFECYCLE_PAUSING ||
+		(service->state == LIFECYCLE_READY && !service->idle.yields));
+}
+
+static bool rests(const struct service *service)
+{
+	return service->state == LIFECYCLE_PAUSED ||
+	       (service->state == LIFECYCLE_READY &&
+		idle_used(service) + REST <= service_now(service));
+}
+
+/* a rather than b; b may be NULL. */
+static bool rather(const struct service *a, const struct service *b)
+{
+	bool paused = a->state == LIFECYCLE_PAUSED;
+
+	if (!b)
+		return true;
+	if (paused != (b->state == LIFECYCLE_PAUSED))
+		return paused;
+	return idle_used(a) < idle_used(b);
+}
+
+static struct service *choose(struct engine *engine)
+{
+	struct service *service, *best = NULL;
+
+	TAILQ_FOREACH(service, &engine->residents, room.entry)
+		if (may_leave(service) && rests(service) && need(service) && rather(service, best))
+			best = service;
+	return best;
+}
+
+/* Memory of those who leave, and of those who could be made to. */
+static void sum(struct engine *engine, uint64_t *leaving, uint64_t *possible)
+{
+	struct service *service;
+
+	*leaving = *possible = 0;
+	TAILQ_FOREACH(service, &engine->residents, room.entry) {
+		if (leaves(service))
+			*leaving += need(service);
+		else if (may_leave(service))
+			*possible += need(service);
+	}
+}
+
+static void on_again(void *arg)
+{
+	engine_pump(arg);
+}
+
+static void try_again(struct engine *engine)
+{
+	if (!engine->room_timer)
+		engine->room_timer = timer_new(engine->loop, on_again, engine);
+	if (!engine->room_timer)
+		abort();
+	if (!timer_armed(engine->room_timer))
+		timer_set(engine->room_timer, REST / 4);
+}
+
+static void put_down(struct service *service)
+{
+	if (service->state == LIFECYCLE_PAUSED)
+		service_put(service, idle_yield_mode(service));
+	else
+		idle_yield(service);
+}
+
+enum room_verdict room_admit(struct engine *engine, struct service *service, char *why,
+			     size_t why_size)
+{
+	uint64_t wanted = need(service) + engine->config.reserve, leaving, possible, lack;
+	uint64_t free = engine->memory_free > engine->promised
+				? engine->memory_free - engine->promised
+				: 0;
+	struct service *victim;
+
+	if (!need(service) || !engine->memory_total || free >= wanted) {
+		service->room.since = 0;
+		return ROOM_FITS;
+	}
+	if (!service->room.since)
+		service->room.since = service_now(service);
+	lack = wanted - free;
+	sum(engine, &leaving, &possible);
+	if (leaving + possible >= lack) {
+		while (leaving < lack && (victim = choose(engine))) {
+			log_info("service %s: put down to make room for %s", victim->spec->name,
+				 service->spec->name);
+			leaving += need(victim);
+			put_down(victim);
+		}
+		if (leaving >= lack ||
+		    service_now(service) < service->room.since + PATIENCE) {
+			try_again(engine);
+			return ROOM_WAIT;
+		}
+	} else if (leaving || engine->promised) { /* wait for the figures of what is under way */
+		if (service_now(service) < service->room.since + PATIENCE) {
+			try_again(engine);
+			return ROOM_WAIT;
+		}
+	}
+	service->room.since = 0;
+	snprintf(why, why_size,
+		 "not enough memory: it needs %llu MiB, %llu MiB are free of which %llu MiB are "
+		 "reserved, and no other guest can make room",
+		 (unsigned long long)((need(service) + MIB - 1) / MIB),
+		 (unsigned long long)(free / MIB),
+		 (unsigned long long)(engine->config.reserve / MIB));
+	return ROOM_NONE;
+}
+
+void room_memory(struct engine *engine, uint64_t free, uint64_t total)
+{
+	engine->memory_free = free;
+	engine->memory_total = total;
+}
+
+void room_moved(struct service *service, enum lifecycle_state last)
+{
+	struct engine *engine = service->engine;
+	struct room_share *share = &service->room;
+	bool resident = is_resident(service->state);
+
+	if (lifecycle_builds(service->state) && !lifecycle_builds(last)) {
+		share->promised = need(service);
+		engine->promised += share->promised;
+	} else if (!lifecycle_builds(service->state) && lifecycle_builds(last)) {
+		engine->promised -= share->promised;
+		if (resident)
+			engine->memory_free -= share->promised < engine->memory_free
+						       ? share->promised
+						       : engine->memory_free;
+		share->promised = 0;
+	}
+	if (resident == share->resident)
+		return;
+	share->resident = resident;
+	if (resident)
+		TAILQ_INSERT_TAIL(&engine->residents, service, room.entry);
+	else
+		TAILQ_REMOVE(&engine->residents, service, room.entry);
+}
+
+void room_freed(struct service *service)
+{
+	struct engine *engine = service->engine;
+
+	if (engine->memory_free + need(service) <= engine->memory_total)
+		engine->memory_free += need(service);
+}
+
+void room_forget(struct service *service)
+{
+	service->engine->promised -= service->room.promised;
+	service->room.promised = 0;
+	if (service->room.resident)
+		TAILQ_REMOVE(&service->engine->residents, service, room.entry);
+	service->room.resident = false;
+}
