@@ -29,7 +29,8 @@ started() {
 	add "$3"
 	sleep 0.2
 	query "$2" "$4"
-	sample "$1" "$(boot "$2" created)"
+	boot "$2" created
+	sample "$1" "$booted"
 }
 removed() { # KEY NAME
 	remove "$2"
@@ -60,8 +61,10 @@ while [ $i -lt "$rounds" ]; do
 	xl_destroy xl_destroy_bare xl-bare
 	add "$bare"
 	sleep 0.2
-	sample answered_bare "$(ask bare)"
-	sample created_bare "$(boot bare created)"
+	ask bare
+	sample answered_bare "$waited"
+	boot bare created
+	sample created_bare "$booted"
 	removed removed_bare bare
 
 	xl_create xl_create_linux linux.cfg
@@ -93,7 +96,7 @@ wait $strace || true
 add "$tiny"
 follow create.trace
 query tiny 3000
-boot tiny created >/dev/null
+boot tiny created
 unfollow
 follow destroy.trace
 remove tiny

@@ -17,10 +17,16 @@ fail() {
 	exit 1
 }
 
-sample() { echo "$2" >>"$work/$1.samples"; } # KEY VALUE
+sample() { # KEY VALUE
+	case $2 in '' | *[!0-9.]*) fail "$1: expected a number, not '$2'" ;; esac
+	echo "$2" >>"$work/$1.samples"
+}
+# measured KEY...: each of them was. Apart from stat, whose failure would be lost in $().
+measured() {
+	for key; do [ -s "$work/$key.samples" ] || fail "nothing was measured for $key"; done
+}
 # stat KEY median|min|max|count
 stat() {
-	[ -s "$work/$1.samples" ] || fail "nothing was measured for $1"
 	sort -n "$work/$1.samples" | awk -v what="$2" '
 		{ v[NR] = $1 }
 		END {
@@ -34,6 +40,7 @@ stat() {
 title() { printf '\n%s\n' "$1"; }
 head_row() { printf '%-50s %9s %9s %9s%s\n' "$1" median min max "${2:-}"; }
 row() { # LABEL KEY [MORE]
+	measured "$2"
 	printf '%-50s %9.2f %9.2f %9.2f%s\n' "$1" "$(stat "$2" median)" "$(stat "$2" min)" "$(stat "$2" max)" "${3:-}"
 }
 # ratio LABEL KEY KEY: how many times the first is the second.
@@ -70,28 +77,27 @@ call() { rpc $control "$@" >$work/said || fail "$*"; }
 add() { call service.add "$1"; }
 remove() { call service.remove "{\"name\":\"$1\"}"; }
 
-# boot NAME KEY: that time of its last boot; waits until it is known.
+# boot NAME KEY: $booted is that time of its last boot; waits until it is known.
 boot() {
 	i=0
 	while :; do
 		call service.get "{\"name\":\"$1\"}"
-		value=$(sed 's/^[0-9.]* //' $work/said | jq -r ".result.boot.$2 // empty")
-		[ -z "$value" ] || break
+		booted=$(sed 's/^[0-9.]* //' $work/said | jq -r ".result.boot.$2 // empty")
+		[ -z "$booted" ] || break
 		! grep -q '"error":"' $work/said || fail "$1 did not start"
 		i=$((i + 1))
 		[ $i -lt 200 ] || fail "$1 has no boot.$2"
 		sleep 0.5
 	done
-	echo "$value"
 }
 # query NAME MILLISECONDS: asks, and keeps still for so long: what else runs here takes the
 # processor from what is measured.
 query() { pinger -c 1 -w "$2" 127.0.0.1 $port "$1.test" >/dev/null; }
-# ask NAME: waits for the answer and prints how long that took.
+# ask NAME: waits for the answer; $waited is how long that took.
 ask() {
-	set -- "$1" "$(pinger -c 1 -w 60000 -o $work/asked 127.0.0.1 $port "$1.test")"
-	[ "$2" = "1 0 0" ] || fail "$1.test: sent, lost, not good: $2"
-	awk '{ print $3 / 1000 }' $work/asked
+	waited=$(pinger -c 1 -w 60000 -o $work/asked 127.0.0.1 $port "$1.test")
+	[ "$waited" = "1 0 0" ] || fail "$1.test: sent, lost, not good: $waited"
+	waited=$(awk '{ print $3 / 1000 }' $work/asked)
 }
 
 xl_create() { # KEY CONFIG
