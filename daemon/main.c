@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "config.h"
 #include "declared.h"
+#include "proto/spec.h"
 #include "proto/usage.h"
 #include "room.h"
 #include "sockets.h"
@@ -59,8 +60,9 @@ static int check_names(const struct config *config, struct room_resources *resou
 	if (strcmp(config->connect, "xen:///") != 0)
 		return error_field(err, ERROR_INPUT, "--connect", config->connect,
 				   "expected xen:///, the host itself");
-	if (strcmp(config->mode, "destroy") != 0)
-		return error_field(err, ERROR_INPUT, "--mode", config->mode, "expected destroy");
+	if (spec_stop_find(config->mode) == SPEC_STOP_UNSET)
+		return error_field(err, ERROR_INPUT, "--mode", config->mode,
+				   "expected destroy, shutdown, suspend or pause");
 	for (size_t i = 0; i < ARRAY_SIZE(log_levels); i++) {
 		if (strcmp(config->log_level, log_levels[i].name) != 0)
 			continue;
@@ -149,6 +151,8 @@ static int open_resources(struct daemon *daemon, struct error *err)
 	resources->engine.ttl = config->ttl;
 	resources->engine.response_delay = config->response_delay;
 	resources->engine.wait_limit = config->wait_limit;
+	resources->engine.stop_mode = spec_stop_find(config->mode);
+	resources->engine.reserve = (uint64_t)config->reserve * 1024;
 	resources->engine.boots = (unsigned)config->boots;
 	resources->engine.version = JITSU_VERSION;
 	resources->engine.backend = config->backend;

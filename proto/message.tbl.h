@@ -52,7 +52,8 @@ MESSAGE(found, TOOLSTACK, ENGINE,
 	"name it was started for, empty if the domain bears no mark of ours")
 MESSAGE(image, TOOLSTACK, ENGINE, BYTES(uuid), "a suspend image that a survey found")
 MESSAGE(memory, TOOLSTACK, ENGINE, U64(free) U64(total),
-	"of the host, in KiB; after each build, stop and suspend, and before survey_end")
+	"of the host, in KiB; right after each created, start_failed, stopped and suspended, and before "
+	"survey_end")
 MESSAGE(survey_end, TOOLSTACK, ENGINE, U64(memory_free) U64(memory_total) TEXT(backend) TEXT(version),
 	"that was all; memory of the host in KiB")
 MESSAGE(checked, TOOLSTACK, ENGINE, U32(request) U8(kind) TEXT(field) TEXT(text) TEXT(addition),

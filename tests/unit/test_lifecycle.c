@@ -280,6 +280,133 @@ static void test_names(void **state)
 	assert_true(lifecycle_builds(S(CANCELLED)) && lifecycle_builds(S(DOOMED)) && !lifecycle_builds(S(BOOTING)));
 }
 
+/* --- LIFECYCLE.md --- */
+
+#define DOCUMENT "daemon/engine/LIFECYCLE.md"
+
+static const struct {
+	const char *id, *name, *meaning;
+} states[] = {
+#define STATE(id, name, public, meaning) { #id, name, meaning },
+#include "engine/lifecycle.tbl.h"
+};
+
+static const char *const event_meanings[] = {
+#define EVENT(id, meaning) meaning,
+#include "engine/lifecycle.tbl.h"
+};
+
+static const char *const action_meanings[] = {
+#define ACTION(id, meaning) meaning,
+#include "engine/lifecycle.tbl.h"
+};
+
+static bool of_survey(enum lifecycle_event event)
+{
+	return event >= E(FOUND_RUNNING);
+}
+
+/* The events that lead from one state to the other, in one arrow. */
+static void write_arrow(FILE *out, enum lifecycle_state from, enum lifecycle_state to)
+{
+	const char *separator = "";
+
+	for (enum lifecycle_event event = 0; event < LIFECYCLE_EVENTS; event++) {
+		struct lifecycle_step step = lifecycle_step(from, event);
+
+		if (step.verdict != LIFECYCLE_GO || step.next != to || of_survey(event) ||
+		    event == E(REMOVE))
+			continue;
+		if (!*separator)
+			fprintf(out, "    %s --> %s : ", states[from].name, states[to].name);
+		fprintf(out, "%s%s", separator, lifecycle_event_name(event));
+		separator = ", ";
+	}
+	if (*separator)
+		fputc('\n', out);
+}
+
+static void write_actions(FILE *out, unsigned actions)
+{
+	const char *separator = "";
+
+	for (enum lifecycle_action action = 0; action < LIFECYCLE_ACTIONS; action++) {
+		if (!(actions >> action & 1))
+			continue;
+		fprintf(out, "%s%s", separator, lifecycle_action_name(action));
+		separator = ", ";
+	}
+}
+
+static void write_document(FILE *out)
+{
+	fputs("# The life of a service\n\n"
+	      "Made from `lifecycle.tbl.h` by `JITSU_REGENERATE=1 tests/unit/test_lifecycle`; the "
+	      "test notices when\nthey differ. The picture leaves out removal, surveys, and what "
+	      "leaves a state as it is; the tables\nhave all.\n\n```mermaid\nstateDiagram-v2\n"
+	      "    [*] --> off\n",
+	      out);
+	for (enum lifecycle_state from = 0; from < LIFECYCLE_STATES; from++)
+		for (enum lifecycle_state to = 0; to < LIFECYCLE_STATES; to++)
+			if (from != to && lifecycle_public(from) != LIFECYCLE_PUBLIC_REMOVED)
+				write_arrow(out, from, to);
+	fputs("```\n\n## States\n\n| state | listed as | meaning |\n|---|---|---|\n", out);
+	for (enum lifecycle_state state = 0; state < LIFECYCLE_STATES; state++)
+		fprintf(out, "| %s | %s | %s |\n", states[state].name,
+			lifecycle_public_name(lifecycle_public(state)), states[state].meaning);
+	fputs("\n## Events\n\n| event | meaning |\n|---|---|\n", out);
+	for (enum lifecycle_event event = 0; event < LIFECYCLE_EVENTS; event++)
+		fprintf(out, "| %s | %s |\n", lifecycle_event_name(event), event_meanings[event]);
+	fputs("\n## Actions\n\n| action | meaning |\n|---|---|\n", out);
+	for (enum lifecycle_action action = 0; action < LIFECYCLE_ACTIONS; action++)
+		fprintf(out, "| %s | %s |\n", lifecycle_action_name(action),
+			action_meanings[action]);
+	fputs("\n## Transitions\n\n`-`: may come and changes nothing. An event that is not listed "
+	      "for a state cannot come in it.\n",
+	      out);
+	for (enum lifecycle_state state = 0; state < LIFECYCLE_STATES; state++) {
+		fprintf(out, "\n### %s\n\n| event | next | actions |\n|---|---|---|\n",
+			states[state].name);
+		for (enum lifecycle_event event = 0; event < LIFECYCLE_EVENTS; event++) {
+			struct lifecycle_step step = lifecycle_step(state, event);
+
+			if (step.verdict == LIFECYCLE_NEVER)
+				continue;
+			fprintf(out, "| %s | %s | ", lifecycle_event_name(event),
+				step.verdict == LIFECYCLE_GO ? states[step.next].name : "-");
+			write_actions(out, step.actions);
+			fputs(" |\n", out);
+		}
+	}
+}
+
+static void test_document(void **state)
+{
+	const char *regenerate = getenv("JITSU_REGENERATE");
+	char *expected = NULL, *there;
+	size_t size = 0, room;
+	FILE *out = open_memstream(&expected, &size), *file;
+
+	(void)state;
+	write_document(out);
+	fclose(out);
+	file = fopen(DOCUMENT, regenerate && *regenerate ? "w" : "r");
+	if (!file)
+		fail_msg(DOCUMENT " cannot be opened: is this the top of the tree?");
+	if (regenerate && *regenerate) {
+		fputs(expected, file);
+	} else {
+		room = size + 2;
+		there = calloc(1, room);
+		if (fread(there, 1, room - 1, file) != size || strcmp(there, expected) != 0)
+			fail_msg(DOCUMENT " is not what lifecycle.tbl.h says: make it anew with "
+					  "JITSU_REGENERATE=1");
+		free(there);
+	}
+	fclose(file);
+	free(expected);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +420,7 @@ int main(void)
 		cmocka_unit_test(test_surveys_decide),
 		cmocka_unit_test(test_reachable),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_document),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
