@@ -8,11 +8,21 @@ O = os.environ.get("O", "build")
 WINDOW = 64  # requests under way at once
 
 
-def wait_for(condition, what, seconds=60):
+def free_port():
+    """One that nobody listens on now, neither by UDP nor by TCP; the daemon takes no 0."""
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        udp.bind(tcp.getsockname())
+        return tcp.getsockname()[1]
+
+
+def wait_for_socket(path, daemon, seconds=60):
     end = time.monotonic() + seconds
-    while not condition():
+    while not os.path.exists(path):
+        if daemon.poll() is not None:
+            sys.exit(f"leaks: jitsud ended: {daemon.stderr.read()}")
         if time.monotonic() > end:
-            sys.exit(f"leaks: no {what} within {seconds} s")
+            sys.exit(f"leaks: no control socket within {seconds} s")
         time.sleep(0.1)
 
 
@@ -27,11 +37,11 @@ def main():
     daemon = subprocess.Popen(
         ["valgrind", "-q", "--leak-check=full", "--errors-for-leak-kinds=definite,possible",
          "--show-leak-kinds=definite,possible", "--error-exitcode=99", f"--log-file={folder}/%p.log",
-         f"{O}/jitsud", "-x", "sim", "-l", "5399", "-f", "0.0.0.0", "--control", control, "--user",
+         f"{O}/jitsud", "-x", "sim", "-l", str(free_port()), "-f", "0.0.0.0", "--control", control, "--user",
          "nobody", "--persistdb", ":memory:", "--services-dir", folder, "--log-level", "warning",
          "--foreground"],
         stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: os.path.exists(control), "control socket")
+    wait_for_socket(control, daemon)
     link = socket.socket(socket.AF_UNIX)
     link.connect(control)
     lines = link.makefile("rwb")
