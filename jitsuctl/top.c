@@ -22,7 +22,8 @@
 #define SCREEN_HOME "\033[H"
 #define SCREEN_LINE_REST "\033[K"
 #define SCREEN_REST "\033[J"
-#define HEIGHT 24 /* where it is not known */
+#define MEASURE_TIME 0.1 /* s: what the daemon needs for that */
+#define HEIGHT 24	 /* where it is not known */
 
 enum top_column { NAME, STATE, DOMID, MEMORY, WAKE, QUERIES, RX, TX, ASKED, TOP_COLUMNS };
 
@@ -197,60 +198,92 @@ static void write_title(FILE *out, struct json_object *answer, const struct rate
 		interval);
 }
 
-/* Asks once, counts, and shows it if it is to be shown. */
-static enum status look(struct context *context, struct rates *rates, bool on_screen, bool shown)
+/* The answer of service.list, which has the traffic measured for the next one. */
+static enum status ask(struct context *context, struct json_object **answer,
+		       struct json_object **services)
 {
-	struct json_object *params = json_object_new_object(), *answer, *services;
-	struct table table = { .columns = top_columns, .column_count = TOP_COLUMNS };
-	cleanup_free struct rate *rows = NULL;
-	cleanup_free char *text = NULL;
+	struct json_object *params = json_object_new_object();
 	enum status status;
-	size_t count, size;
-	FILE *out;
 
 	json_object_object_add(params, "measure", json_object_new_boolean(true));
-	status = context_call(context, "service.list", params, NULL, &answer);
+	status = context_call(context, "service.list", params, NULL, answer);
 	if (status != STATUS_DONE)
 		return status;
-	if (!json_object_object_get_ex(answer, "services", &services) ||
-	    !json_object_is_type(services, json_type_array)) {
-		json_object_put(answer);
-		return STATUS_DONE;
+	if (!json_object_object_get_ex(*answer, "services", services) ||
+	    !json_object_is_type(*services, json_type_array)) {
+		json_object_object_add(*answer, "services", json_object_new_array());
+		json_object_object_get_ex(*answer, "services", services);
 	}
-	count = rates_take(rates, services, now(), &rows);
-	if (shown && context->json) {
-		write_rows_json(rows, count);
-	} else if (shown) {
-		out = open_memstream(&text, &size);
-		if (!out)
-			abort();
-		if (on_screen)
-			write_title(out, answer, rows, count, context->interval);
-		for (size_t i = 0; i < count; i++)
-			add_row(&table, &rows[i]);
-		table_write(out, &table, writer_width());
-		table_free(&table);
-		fclose(out);
-		if (on_screen)
-			draw(text);
-		else
-			fputs(text, stdout);
+	return STATUS_DONE;
+}
+
+static void show(struct context *context, struct json_object *answer, const struct rate *rows,
+		 size_t count, bool on_screen)
+{
+	struct table table = { .columns = top_columns, .column_count = TOP_COLUMNS };
+	cleanup_free char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	if (on_screen)
+		write_title(out, answer, rows, count, context->interval);
+	for (size_t i = 0; i < count; i++)
+		add_row(&table, &rows[i]);
+	table_write(out, &table, writer_width());
+	table_free(&table);
+	fclose(out);
+	if (on_screen)
+		draw(text);
+	else
+		fputs(text, stdout);
+}
+
+enum look { LOOK_ASK, LOOK_COUNT, LOOK_SHOW, LOOK_DRAW };
+
+/* Asks; counts what came; shows that. */
+static enum status look(struct context *context, struct rates *rates, enum look how)
+{
+	struct json_object *answer, *services;
+	cleanup_free struct rate *rows = NULL;
+	enum status status = ask(context, &answer, &services);
+	size_t count;
+
+	if (status != STATUS_DONE)
+		return status;
+	if (how >= LOOK_COUNT) {
+		count = rates_take(rates, services, now(), &rows);
+		if (how >= LOOK_SHOW && context->json)
+			write_rows_json(rows, count);
+		else if (how >= LOOK_SHOW)
+			show(context, answer, rows, count, how == LOOK_DRAW);
 	}
 	json_object_put(answer);
 	return STATUS_DONE;
 }
 
-static enum status once(struct context *context, struct rates *rates)
+static void pause_for(double seconds)
 {
-	enum status status = look(context, rates, false, false);
-	struct timespec pause = { .tv_sec = (time_t)context->interval };
+	struct timespec pause = { .tv_sec = (time_t)seconds };
 
-	pause.tv_nsec = (long)((context->interval - (double)pause.tv_sec) * 1e9);
-	if (status != STATUS_DONE)
-		return status;
+	pause.tv_nsec = (long)((seconds - (double)pause.tv_sec) * 1e9);
 	while (nanosleep(&pause, &pause) < 0)
 		;
-	return look(context, rates, false, true);
+}
+
+/* What is to be measured is in the answer after the next: so each end of the interval asks twice. */
+static enum status once(struct context *context, struct rates *rates)
+{
+	static const enum look looks[] = { LOOK_ASK, LOOK_COUNT, LOOK_ASK, LOOK_SHOW };
+	enum status status = STATUS_DONE;
+
+	for (size_t i = 0; i < ARRAY_SIZE(looks) && status == STATUS_DONE; i++) {
+		if (i)
+			pause_for(i == 2 ? context->interval : MEASURE_TIME);
+		status = look(context, rates, looks[i]);
+	}
+	return status;
 }
 
 static enum status live(struct context *context, struct rates *rates)
@@ -260,10 +293,11 @@ static enum status live(struct context *context, struct rates *rates)
 
 	/* An error is to be seen where the shell goes on, so the first look is without the screen; and
 	 * the one after a failure, too, which finds a daemon that was started again. */
-	while ((status = look(context, rates, true, false)) == STATUS_DONE) {
+	while ((status = look(context, rates, LOOK_ASK)) == STATUS_DONE) {
+		pause_for(MEASURE_TIME);
 		enter_screen();
 		do {
-			status = look(context, rates, true, true);
+			status = look(context, rates, LOOK_DRAW);
 			if (status == STATUS_DONE)
 				waited = wait_until(now() + context->interval);
 		} while (status == STATUS_DONE && waited != WAIT_QUIT);

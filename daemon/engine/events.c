@@ -28,9 +28,10 @@ static void publish(const struct service *service, const char *kind, const char 
 	control_publish(service->engine->control, event);
 }
 
-void event_state(const struct service *service, const char *from, const char *to)
+void event_state(const struct service *service, const char *from, const char *to,
+		 const char *why)
 {
-	publish(service, "state", from, to, NULL);
+	publish(service, "state", from, to, why);
 }
 
 void event_failure(const struct service *service, const char *why)

@@ -67,6 +67,16 @@ const char *lifecycle_event_name(enum lifecycle_event event)
 	return names[event];
 }
 
+const char *lifecycle_event_meaning(enum lifecycle_event event)
+{
+	static const char *const meanings[] = {
+#define EVENT(id, meaning) meaning,
+#include "engine/lifecycle.tbl.h"
+	};
+
+	return meanings[event];
+}
+
 const char *lifecycle_action_name(enum lifecycle_action action)
 {
 	static const char *const names[] = {

@@ -57,6 +57,7 @@ int lifecycle_builds(enum lifecycle_state state);
 
 const char *lifecycle_state_name(enum lifecycle_state state);
 const char *lifecycle_event_name(enum lifecycle_event event);
+const char *lifecycle_event_meaning(enum lifecycle_event event);
 const char *lifecycle_action_name(enum lifecycle_action action);
 const char *lifecycle_public_name(enum lifecycle_public state);
 

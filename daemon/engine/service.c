@@ -368,9 +368,10 @@ const char *service_state(const struct service *service)
 				      : lifecycle_public_name(lifecycle_public(service->state));
 }
 
-static void entered_ready(struct service *service)
+static void entered_ready(struct service *service, bool still)
 {
-	service->record.ready = service_now(service);
+	if (!still)
+		service->record.ready = service_now(service);
 	service->revive = service->parked = false;
 	service->put_mode = SPEC_STOP_DESTROY;
 	idle_reset(service);
@@ -411,11 +412,13 @@ static void enter(struct service *service, enum lifecycle_state next, enum lifec
 	engine->failed = engine->failed - failed + failure_shown(service);
 	room_moved(service, last);
 	if (next == LIFECYCLE_READY && last != LIFECYCLE_RETIRING)
-		entered_ready(service);
+		entered_ready(service,
+			      last == LIFECYCLE_PAUSING || last == LIFECYCLE_SUSPENDING);
 	else if (next == LIFECYCLE_OFF)
 		entered_off(service);
 	if (shown != service_state(service) && !service_removed(service))
-		event_state(service, shown, service_state(service));
+		event_state(service, shown, service_state(service),
+			    lifecycle_event_meaning(event));
 }
 
 static void end(struct service *service)
