@@ -294,7 +294,7 @@ static void document_man(void)
 	       ".SH ENVIRONMENT\n");
 	roff_row("JITSU_SOCKET", "the daemon's control socket, unless --socket is given");
 	roff_row("COLUMNS",
-		 "the width that 'list' keeps to; else the terminal's; no limit in a pipe");
+		 "the width that 'list', 'trace' and 'top' keep to; else the terminal's; no limit in a pipe");
 	printf(".SH FILES\n");
 	roff_row(CONTROL_SOCKET, "the daemon's control socket");
 	printf(".SH SEE ALSO\n.BR jitsud (8)\n");
