@@ -133,16 +133,18 @@ static int add_pair(struct json_object *values, const char *pair, struct error *
 	return 0;
 }
 
-static void say_keys(const char *name, struct json_object *answer, const char *field,
+/* False if there are none. */
+static bool say_keys(const char *name, struct json_object *answer, const char *field,
 		     const char *when)
 {
 	struct json_object *keys = json_object_object_get(answer, field);
 	cleanup_free char *text = NULL;
 
 	if (!keys || json_object_array_length(keys) == 0)
-		return;
+		return false;
 	text = writer_value(keys, CONTROL_TEXTS, false);
 	printf("%s: %s: %s\n", name, text, when);
+	return true;
 }
 
 enum status command_set(struct context *context)
@@ -171,8 +173,10 @@ enum status command_set(struct context *context)
 	if (context->json) {
 		writer_json(answer);
 	} else {
-		say_keys(name, answer, "now", "in force now");
-		say_keys(name, answer, "later", "in force from its next boot on");
+		bool now = say_keys(name, answer, "now", "in force now");
+
+		if (!say_keys(name, answer, "later", "in force from its next boot on") && !now)
+			printf("%s: all is as it was\n", name);
 	}
 	json_object_put(answer);
 	return STATUS_DONE;

@@ -218,7 +218,7 @@ void verb_service_unpin(struct engine *engine, struct json_object *params, verb_
 	fake_order(params, NULL, done, arg);
 }
 
-/* Whatever it is, memory counts later and the rest now. */
+/* Whatever it is, memory counts later and the rest now; `same` is as it was. */
 void verb_service_set(struct engine *engine, struct json_object *params, verb_done *done, void *arg)
 {
 	struct json_object *result = json_object_new_object(), *now = json_object_new_array(),
@@ -232,6 +232,8 @@ void verb_service_set(struct engine *engine, struct json_object *params, verb_do
 	{
 		char text[200];
 
+		if (strcmp(key, "same") == 0)
+			continue;
 		snprintf(text, sizeof text, "%s=%s", key, json_object_to_json_string(value));
 		json_object_array_add(strcmp(key, "memory") == 0 ? later : now,
 				      json_object_new_string(text));

@@ -37,6 +37,8 @@ static void set(void **state)
 				 "a: memory=\"64M\": in force from its next boot on\n");
 	RUN("cd / && $J set a kernel=./k cmdline=a=b", 0);
 	HAS(out, "kernel=\"\\/k\",cmdline=\"a=b\"");
+	RUN("$J set a same=1", 0);
+	assert_string_equal(out, "a: all is as it was\n");
 	RUN("$J --json set a ttl=30", 0);
 	HAS(out, "{\"name\":\"a\",\"now\":[\"ttl=");
 }
