@@ -1,8 +1,8 @@
 #!/bin/sh
 # What it takes to create and to destroy a domain: jitsud against xl, in turn, in one run.
-# shellcheck source=tests/bench/lib.sh
+# shellcheck source=tests/bench/lib.sh disable=SC2086,SC2119
 . /root/bench/lib.sh
-cd $work
+cd "$work"
 
 xl_config() { # NAME VIF MEMORY KERNEL [LINE...]
 	printf 'name = "%s"\nvif = [ %s ]\nmemory = %s\nkernel = "%s"\n' "$1" "$2" "$3" "$guests/$4"

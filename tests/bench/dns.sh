@@ -54,7 +54,7 @@ start_jitsud() { # COUNT PORT
 		--control "$dir/control.sock" --services "$dir/services.json" --services-dir "$dir/none" \
 		>"$work/jitsud-$1.log" 2>&1 &
 	parent=$!
-	started+=($parent)
+	started+=("$parent")
 	for ((i = 0; i < 100; i++)); do
 		! "$build/jitsuctl" -s "$dir/control.sock" status >/dev/null 2>&1 || break
 		kill -0 $parent 2>/dev/null || fail "jitsud ended"
@@ -94,10 +94,10 @@ start_knot() { # COUNT PORT
 	started+=($!)
 	for ((i = 0; i < 100; i++)); do
 		! "$build/bench/flood" -a -s 1 127.0.0.1 "$3" "$work/49" >/dev/null 2>&1 || break
-		kill -0 ${started[-1]} 2>/dev/null || fail "knotd ended"
+		kill -0 "${started[-1]}" 2>/dev/null || fail "knotd ended"
 		sleep 0.1
 	done
-	server "knot-$1" "$3" "$1" "Knot DNS $("$knotd" --version | awk '{ print $NF }'), $1 names" ${started[-1]}
+	server "knot-$1" "$3" "$1" "Knot DNS $("$knotd" --version | awk '{ print $NF }'), $1 names" "${started[-1]}"
 }
 
 start_echo many "$port" "floor: echo, recvmmsg and sendmmsg"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Queries for a ready service, a thousand a second, while another service is being built.
-# shellcheck source=tests/bench/lib.sh
+# shellcheck source=tests/bench/lib.sh disable=SC2086
 . /root/bench/lib.sh
-cd $work
+cd "$work"
 
 cat >services.json <<EOF
 [ { "name": "hot", "dns": "hot.test", "ip": "10.0.0.2", "kernel": "$guests/tiny.elf", "memory": "16M", "ttl": 3600 } ]

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 # For the benchmarks that run in the lab's dom0: . /root/bench/lib.sh
 # Samples are kept as lines in files, one file a KEY; times are milliseconds of virtual time.
 set -eu
