@@ -14,13 +14,14 @@
 
 static const struct backend_table *const backends[] = { &backend_libxl, &backend_sim };
 
-/* An order that came while a survey was to be answered first. */
-struct held {
-	STAILQ_ENTRY(held) entry;
-	bool start;
+/* An order of any kind: held while a survey is to be answered first, then obeyed. */
+struct order {
+	STAILQ_ENTRY(order) entry;
+	void (*obey)(struct toolstack *toolstack, const struct order *order);
 	uint32_t id, boot, domid, limit;
-	uint8_t mode;
-	char *spec;
+	uint8_t mode, uuid[16];
+	bool restore;
+	const char *spec; /* a held order owns it */
 };
 
 /* The start last ordered for a service, and on which connection. */
@@ -41,23 +42,39 @@ struct toolstack {
 	 */
 	bool surveyed, survey_wanted;
 	struct timer *survey_timer;
-	STAILQ_HEAD(, held) held;
+	struct timer *alone; /* no engine: armed until there is one */
+	STAILQ_HEAD(, order) held;
 	struct started *started; /* by id */
 	size_t started_size;
 };
 
+static void order_free(struct order *order)
+{
+	free((char *)(uintptr_t)order->spec);
+	free(order);
+}
+
 static void close_link(struct toolstack *toolstack)
 {
-	struct held *held;
+	struct order *order;
 
 	link_free(toolstack->link);
 	toolstack->link = NULL;
 	toolstack->surveyed = toolstack->survey_wanted = false;
-	while ((held = STAILQ_FIRST(&toolstack->held))) {
+	while ((order = STAILQ_FIRST(&toolstack->held))) {
 		STAILQ_REMOVE_HEAD(&toolstack->held, entry);
-		free(held->spec);
-		free(held);
+		order_free(order);
 	}
+	timer_set(toolstack->alone, LINK_ALONE_LIMIT);
+}
+
+static void on_alone(void *arg)
+{
+	struct toolstack *toolstack = arg;
+
+	log_error("no connection to the engine for %u s; beginning anew",
+		  (unsigned)(LINK_ALONE_LIMIT / USEC_PER_SEC));
+	loop_quit(toolstack->loop);
 }
 
 static bool reporting(const struct toolstack *toolstack)
@@ -115,35 +132,64 @@ static bool is_ours(const struct toolstack *toolstack, uint32_t id, uint32_t boo
 	       toolstack->started[id].connection == toolstack->connection;
 }
 
-static void start(struct toolstack *toolstack, uint32_t id, uint32_t boot, const char *text)
+static void start(struct toolstack *toolstack, const struct order *order)
 {
 	struct error err;
-	struct spec *spec = read_spec(toolstack, text, &err);
+	struct spec *spec = read_spec(toolstack, order->spec, &err);
 
 	if (!spec) {
-		log_warning("start of service %u refused: %s", id, err.text);
-		send_start_failed(toolstack, id, boot, &err);
+		log_warning("start of service %u refused: %s", order->id, err.text);
+		send_start_failed(toolstack, order->id, order->boot, &err);
 		return;
 	}
-	remember_start(toolstack, id, boot);
-	toolstack->table->start(toolstack->backend, id, boot, spec);
+	remember_start(toolstack, order->id, order->boot);
+	toolstack->table->start(toolstack->backend, order->id, order->boot, order->restore, spec);
 }
 
-static void stop(struct toolstack *toolstack, uint32_t id, uint32_t domid, uint8_t mode,
-		 uint32_t limit)
+static void wake(struct toolstack *toolstack, const struct order *order)
+{
+	remember_start(toolstack, order->id, order->boot);
+	toolstack->table->wake(toolstack->backend, order->id, order->boot, order->domid);
+}
+
+static void stop(struct toolstack *toolstack, const struct order *order)
 {
 	/* Domain 0 is the host itself. */
-	if (domid == 0 || mode > SPEC_STOP_DESTROY) {
-		message_send_stop_failed(
-			toolstack->link,
-			&(struct msg_stop_failed){
-				.id = id,
-				.domid = domid,
-				.text = domid ? "unknown stop mode" : "domain 0 is no guest",
-			});
+	if (order->domid == 0 || order->mode >= SPEC_STOP_MODES) {
+		message_send_stop_failed(toolstack->link,
+					 &(struct msg_stop_failed){
+						 .id = order->id,
+						 .domid = order->domid,
+						 .text = order->domid ? "unknown stop mode"
+								      : "domain 0 is no guest",
+					 });
 		return;
 	}
-	toolstack->table->stop(toolstack->backend, id, domid, (enum spec_stop_mode)mode, limit);
+	toolstack->table->stop(toolstack->backend, order->id, order->domid,
+			       (enum spec_stop_mode)order->mode, order->limit);
+}
+
+static void discard(struct toolstack *toolstack, const struct order *order)
+{
+	toolstack->table->discard(toolstack->backend, order->uuid);
+}
+
+/* At once, or when the survey that comes first is answered. */
+static void take_order(struct toolstack *toolstack, const struct order *order)
+{
+	struct order *held;
+
+	if (toolstack->surveyed && !toolstack->survey_wanted) {
+		order->obey(toolstack, order);
+		return;
+	}
+	held = malloc(sizeof *held);
+	if (!held)
+		abort();
+	*held = *order;
+	if (order->spec && !(held->spec = strdup(order->spec)))
+		abort();
+	STAILQ_INSERT_TAIL(&toolstack->held, held, entry);
 }
 
 /* Survey */
@@ -157,36 +203,63 @@ static void send_found(void *arg, const struct backend_domain *domain)
 						.uuid = { domain->uuid, sizeof domain->uuid },
 						.whole = domain->whole,
 						.running = domain->running,
+						.paused = domain->paused,
 						.service = domain->service });
+}
+
+static void send_image(void *arg, const uint8_t uuid[16])
+{
+	struct toolstack *toolstack = arg;
+
+	message_send_image(toolstack->link, &(struct msg_image){ .uuid = { uuid, 16 } });
+}
+
+static void send_memory(struct toolstack *toolstack, const struct backend_host *host)
+{
+	message_send_memory(toolstack->link, &(struct msg_memory){ .free = host->memory_free,
+								   .total = host->memory_total });
+}
+
+/* Every order that takes or gives memory has come to its end. */
+static void tell_memory(struct toolstack *toolstack)
+{
+	struct backend_host host = { 0 };
+	struct error err;
+
+	if (!reporting(toolstack))
+		return;
+	if (toolstack->table->host(toolstack->backend, &host, &err) < 0)
+		log_warning("%s", err.text);
+	else
+		send_memory(toolstack, &host);
 }
 
 static void survey(struct toolstack *toolstack)
 {
+	struct backend_survey findings = { send_found, send_image, toolstack };
 	struct backend_host host = { 0 };
 	struct error err;
-	struct held *held;
+	struct order *order;
 
 	toolstack->survey_wanted = false;
-	if (toolstack->table->survey(toolstack->backend, send_found, toolstack, &host, &err) < 0) {
+	if (toolstack->table->survey(toolstack->backend, &findings, &err) < 0 ||
+	    toolstack->table->host(toolstack->backend, &host, &err) < 0) {
 		/* Half an answer would make the engine believe that guests are gone. */
 		log_error("survey: %s", err.text);
 		close_link(toolstack);
 		return;
 	}
+	send_memory(toolstack, &host);
 	message_send_survey_end(toolstack->link,
 				&(struct msg_survey_end){ .memory_free = host.memory_free,
 							  .memory_total = host.memory_total,
 							  .backend = toolstack->table->name,
 							  .version = host.version });
 	toolstack->surveyed = true;
-	while ((held = STAILQ_FIRST(&toolstack->held))) {
+	while ((order = STAILQ_FIRST(&toolstack->held))) {
 		STAILQ_REMOVE_HEAD(&toolstack->held, entry);
-		if (held->start)
-			start(toolstack, held->id, held->boot, held->spec);
-		else
-			stop(toolstack, held->id, held->domid, held->mode, held->limit);
-		free(held->spec);
-		free(held);
+		order->obey(toolstack, order);
+		order_free(order);
 	}
 }
 
@@ -208,16 +281,23 @@ static void try_survey(struct toolstack *toolstack)
 
 /* From the backend */
 
-static void on_created(void *arg, uint32_t id, uint32_t boot, uint32_t domid, uint64_t began,
-		       uint64_t at)
+static void on_created(void *arg, const struct backend_created *created)
 {
 	struct toolstack *toolstack = arg;
 
-	if (is_ours(toolstack, id, boot))
-		message_send_created(
-			toolstack->link,
-			&(struct msg_created){
-				.id = id, .boot = boot, .domid = domid, .began = began, .at = at });
+	if (created->note[0])
+		log_warning("service %u was not restored but booted: %s", created->id,
+			    created->note);
+	if (is_ours(toolstack, created->id, created->boot))
+		message_send_created(toolstack->link,
+				     &(struct msg_created){ .id = created->id,
+							    .boot = created->boot,
+							    .domid = created->domid,
+							    .restored = created->restored,
+							    .began = created->began,
+							    .at = created->at,
+							    .note = created->note });
+	tell_memory(toolstack);
 	try_survey(toolstack);
 }
 
@@ -229,6 +309,14 @@ static void on_frame(void *arg, uint32_t id, uint32_t boot, uint64_t at)
 		message_send_frame(toolstack->link, &(struct msg_frame){ id, boot, at });
 }
 
+static void on_key(void *arg, uint32_t id, uint32_t boot, uint64_t at)
+{
+	struct toolstack *toolstack = arg;
+
+	if (is_ours(toolstack, id, boot))
+		message_send_key(toolstack->link, &(struct msg_key){ id, boot, at });
+}
+
 static void on_start_failed(void *arg, uint32_t id, uint32_t boot, const struct error *err)
 {
 	struct toolstack *toolstack = arg;
@@ -236,53 +324,75 @@ static void on_start_failed(void *arg, uint32_t id, uint32_t boot, const struct 
 	log_warning("start of service %u failed: %s", id, err->text);
 	if (is_ours(toolstack, id, boot))
 		send_start_failed(toolstack, id, boot, err);
+	tell_memory(toolstack);
 	try_survey(toolstack);
 }
 
-static void on_died(void *arg, uint32_t domid, uint8_t reason)
+static void on_woken(void *arg, uint32_t id, uint32_t boot, uint64_t at, const struct error *err)
+{
+	struct toolstack *toolstack = arg;
+
+	if (err)
+		log_warning("wake of service %u failed: %s", id, err->text);
+	if (is_ours(toolstack, id, boot) && err)
+		message_send_wake_failed(toolstack->link,
+					 &(struct msg_wake_failed){ id, boot, err->text });
+	else if (is_ours(toolstack, id, boot))
+		message_send_woken(toolstack->link, &(struct msg_woken){ id, boot, at });
+	try_survey(toolstack);
+}
+
+static void on_died(void *arg, uint32_t domid, uint8_t reason, const char *console)
 {
 	struct toolstack *toolstack = arg;
 
 	log_info("domain %u died, reason %u", domid, reason);
 	if (reporting(toolstack))
-		message_send_died(toolstack->link,
-				  &(struct msg_died){ .domid = domid, .reason = reason });
+		message_send_died(toolstack->link, &(struct msg_died){ domid, reason, console });
+	if (reason == BACKEND_DESTROYED_BEHIND_US)
+		tell_memory(toolstack);
 }
 
-static void on_stopped(void *arg, uint32_t id, uint32_t domid, const struct error *err)
+static void on_stopped(void *arg, uint32_t id, uint32_t domid, enum backend_end end, uint64_t at,
+		       const struct error *err)
 {
 	struct toolstack *toolstack = arg;
 
-	if (err)
+	if (err) {
 		log_warning("stop of domain %u failed: %s", domid, err->text);
-	if (reporting(toolstack) && err)
-		message_send_stop_failed(toolstack->link,
-					 &(struct msg_stop_failed){ id, domid, err->text });
-	else if (reporting(toolstack))
-		message_send_stopped(toolstack->link,
-				     &(struct msg_stopped){ id, domid, loop_now(toolstack->loop) });
+		if (reporting(toolstack))
+			message_send_stop_failed(toolstack->link,
+						 &(struct msg_stop_failed){ id, domid, err->text });
+	} else if (reporting(toolstack)) {
+		switch (end) {
+		case BACKEND_GONE:
+			message_send_stopped(toolstack->link, &(struct msg_stopped){ id, domid, at });
+			break;
+		case BACKEND_PAUSED:
+			message_send_paused(toolstack->link, &(struct msg_paused){ id, domid, at });
+			break;
+		case BACKEND_SUSPENDED:
+			message_send_suspended(toolstack->link,
+					       &(struct msg_suspended){ id, domid, at });
+			break;
+		}
+		if (end != BACKEND_PAUSED)
+			tell_memory(toolstack);
+	}
 	try_survey(toolstack);
 }
 
 static const struct backend_sink sink = {
 	.created = on_created,
 	.frame = on_frame,
+	.key = on_key,
 	.start_failed = on_start_failed,
+	.woken = on_woken,
 	.died = on_died,
 	.stopped = on_stopped,
 };
 
 /* From the engine */
-
-static void hold(struct toolstack *toolstack, const struct held *order)
-{
-	struct held *held = malloc(sizeof *held);
-
-	if (!held)
-		abort();
-	*held = *order;
-	STAILQ_INSERT_TAIL(&toolstack->held, held, entry);
-}
 
 static void take_survey(void *arg, const struct msg_survey *m)
 {
@@ -298,65 +408,70 @@ static void take_check(void *arg, const struct msg_check *m)
 	struct toolstack *toolstack = arg;
 	struct error err = { .kind = ERROR_NONE };
 	cleanup_spec struct spec *spec = spec_from_text(m->spec, toolstack->table->simulated, &err);
+	cleanup_free char *addition = NULL;
 
 	if (spec)
-		toolstack->table->check(toolstack->backend, spec, &err);
-	message_send_checked(toolstack->link, &(struct msg_checked){ .request = m->request,
-								     .kind = (uint8_t)err.kind,
-								     .field = err.field,
-								     .text = err.text });
+		toolstack->table->check(toolstack->backend, spec, &addition, &err);
+	message_send_checked(toolstack->link,
+			     &(struct msg_checked){ .request = m->request,
+						    .kind = (uint8_t)err.kind,
+						    .field = err.field,
+						    .text = err.text,
+						    .addition = addition ? addition : "" });
 }
 
 static void take_start(void *arg, const struct msg_start *m)
 {
-	struct toolstack *toolstack = arg;
-	char *spec;
-
-	if (toolstack->surveyed && !toolstack->survey_wanted) {
-		start(toolstack, m->id, m->boot, m->spec);
-		return;
-	}
-	spec = strdup(m->spec);
-	if (!spec)
-		abort();
-	hold(toolstack,
-	     &(struct held){ .start = true, .id = m->id, .boot = m->boot, .spec = spec });
-}
-
-static void take_stop(void *arg, const struct msg_stop *m)
-{
-	struct toolstack *toolstack = arg;
-
-	if (toolstack->surveyed && !toolstack->survey_wanted)
-		stop(toolstack, m->id, m->domid, m->mode, m->limit);
-	else
-		hold(toolstack,
-		     &(struct held){
-			     .id = m->id, .domid = m->domid, .mode = m->mode, .limit = m->limit });
+	take_order(arg, &(struct order){ .obey = start,
+					 .id = m->id,
+					 .boot = m->boot,
+					 .restore = m->restore,
+					 .spec = m->spec });
 }
 
 static void take_wake(void *arg, const struct msg_wake *m)
 {
-	struct toolstack *toolstack = arg;
+	take_order(arg, &(struct order){ .obey = wake,
+					 .id = m->id,
+					 .boot = m->boot,
+					 .domid = m->domid });
+}
 
-	message_send_wake_failed(toolstack->link,
-				 &(struct msg_wake_failed){ .id = m->id,
-							    .boot = m->boot,
-							    .text = "it is not paused" });
+static void take_stop(void *arg, const struct msg_stop *m)
+{
+	take_order(arg, &(struct order){ .obey = stop,
+					 .id = m->id,
+					 .domid = m->domid,
+					 .mode = m->mode,
+					 .limit = m->limit });
 }
 
 static void take_discard(void *arg, const struct msg_discard *m)
 {
-	(void)arg;
-	(void)m;
+	struct toolstack *toolstack = arg;
+	struct order order = { .obey = discard, .id = m->id };
+
+	if (m->uuid.size != sizeof order.uuid) {
+		log_error("from the engine: discard: a UUID of %u bytes", (unsigned)m->uuid.size);
+		close_link(toolstack);
+		return;
+	}
+	memcpy(order.uuid, m->uuid.data, sizeof order.uuid);
+	take_order(toolstack, &order);
 }
 
+/* Answered at any time; one that is not there has no traffic. */
 static void take_measure(void *arg, const struct msg_measure *m)
 {
 	struct toolstack *toolstack = arg;
+	struct backend_traffic traffic = { 0 };
 
-	message_send_measured(toolstack->link,
-			      &(struct msg_measured){ .id = m->id, .domid = m->domid });
+	if (m->domid > 0)
+		toolstack->table->measure(toolstack->backend, m->domid, &traffic);
+	message_send_measured(toolstack->link, &(struct msg_measured){ .id = m->id,
+								       .domid = m->domid,
+								       .rx = traffic.rx,
+								       .tx = traffic.tx });
 }
 
 static const struct message_handlers handlers = {
@@ -421,13 +536,17 @@ struct toolstack *toolstack_new(struct loop *loop, const struct toolstack_config
 		goto fail;
 	}
 	toolstack->survey_timer = timer_new(loop, on_survey_timer, toolstack);
-	if (!toolstack->survey_timer) {
+	toolstack->alone = timer_new(loop, on_alone, toolstack);
+	if (!toolstack->survey_timer || !toolstack->alone) {
 		error_errno(err, "cannot start the toolstack");
 		goto fail;
 	}
-	toolstack->backend = toolstack->table->open(loop, config->boots, &sink, toolstack, err);
+	toolstack->backend = toolstack->table->open(
+		loop, &(struct backend_config){ config->boots, config->suspend_dir }, &sink,
+		toolstack, err);
 	if (!toolstack->backend)
 		goto fail;
+	timer_set(toolstack->alone, LINK_ALONE_LIMIT);
 	return toolstack;
 fail:
 	toolstack_free(toolstack);
@@ -439,6 +558,7 @@ void toolstack_connect_engine(struct toolstack *toolstack, int fd)
 	static const struct link_callbacks callbacks = { on_message, on_closed };
 
 	close_link(toolstack);
+	timer_cancel(toolstack->alone);
 	toolstack->connection++;
 	toolstack->link = link_new(toolstack->loop, fd, &callbacks, toolstack);
 	if (!toolstack->link)
@@ -449,10 +569,12 @@ void toolstack_free(struct toolstack *toolstack)
 {
 	if (!toolstack)
 		return;
-	close_link(toolstack);
+	if (toolstack->alone)
+		close_link(toolstack);
 	if (toolstack->backend)
 		toolstack->table->close(toolstack->backend);
 	timer_free(toolstack->survey_timer);
+	timer_free(toolstack->alone);
 	free(toolstack->started);
 	free(toolstack);
 }

@@ -7,6 +7,7 @@
  * libxl/      the real one; sim/ one without any VM
  * vif.c       network interfaces: bridges, plugging, the first frame
  * image.c     kernels and ramdisks: trust in the file, what it is
+ * rumprun.c   rumprun configurations: read, checked, made into the guest's text
  */
 #ifndef JITSU_TOOLSTACK_TOOLSTACK_H
 #define JITSU_TOOLSTACK_TOOLSTACK_H
@@ -17,6 +18,8 @@ struct loop;
 struct toolstack_config {
 	const char *backend; /* a name from toolstack_backends */
 	unsigned boots;	     /* at most so many builds at once */
+	const char *suspend_dir; /* for suspend images: root's alone; made if it is not there; NULL:
+				  * guests cannot be suspended */
 };
 
 /* Starts the backend. NULL with an error. */

@@ -35,13 +35,30 @@ static unsigned now_ms(const struct world *w)
 	return (unsigned)(loop_now(w->loop) / USEC_PER_MSEC);
 }
 
-static void created(void *arg, uint32_t id, uint32_t boot, uint32_t domid, uint64_t began,
-		    uint64_t at)
+static void created(void *arg, const struct backend_created *c)
+{
+	struct world *w = arg;
+
+	assert_true(c->at == loop_now(w->loop));
+	say(w, "created %u/%u d%u %u-%u%s%s%s; ", c->id, c->boot, c->domid,
+	    (unsigned)(c->began / 1000), now_ms(w), c->restored ? " restored" : "",
+	    c->note[0] ? " " : "", c->note);
+}
+
+static void key(void *arg, uint32_t id, uint32_t boot, uint64_t at)
 {
 	struct world *w = arg;
 
 	assert_true(at == loop_now(w->loop));
-	say(w, "created %u/%u d%u %u-%u; ", id, boot, domid, (unsigned)(began / 1000), now_ms(w));
+	say(w, "key %u/%u %u; ", id, boot, now_ms(w));
+}
+
+static void woken(void *arg, uint32_t id, uint32_t boot, uint64_t at, const struct error *err)
+{
+	struct world *w = arg;
+
+	assert_true(at == loop_now(w->loop));
+	say(w, "woken %u/%u %u%s%s; ", id, boot, now_ms(w), err ? " " : "", err ? err->text : "");
 }
 
 static void frame(void *arg, uint32_t id, uint32_t boot, uint64_t at)
@@ -57,15 +74,22 @@ static void start_failed(void *arg, uint32_t id, uint32_t boot, const struct err
 	say(arg, "failed %u/%u %s %s; ", id, boot, error_kind_name(err->kind), err->text);
 }
 
-static void died(void *arg, uint32_t domid, uint8_t reason)
+static void died(void *arg, uint32_t domid, uint8_t reason, const char *console)
 {
-	say(arg, "died d%u %u %u; ", domid, reason, now_ms(arg));
+	say(arg, "died d%u %u %u%s%s; ", domid, reason, now_ms(arg), console[0] ? " " : "", console);
 }
 
-static void stopped(void *arg, uint32_t id, uint32_t domid, const struct error *err)
+static void stopped(void *arg, uint32_t id, uint32_t domid, enum backend_end end, uint64_t at,
+		    const struct error *err)
 {
-	assert_null(err);
-	say(arg, "stopped %u d%u %u; ", id, domid, now_ms(arg));
+	static const char *const ends[] = { "stopped", "paused", "suspended" };
+	struct world *w = arg;
+
+	assert_true(at == loop_now(w->loop));
+	if (err)
+		say(w, "stop failed %u d%u %u %s; ", id, domid, now_ms(w), err->text);
+	else
+		say(w, "%s %u d%u %u; ", ends[end], id, domid, now_ms(w));
 }
 
 static void happened(struct world *w, const char *expected)
@@ -76,12 +100,14 @@ static void happened(struct world *w, const char *expected)
 
 static int setup(void **state)
 {
-	static const struct backend_sink sink = { created, frame, start_failed, died, stopped };
+	static const struct backend_sink sink = { created, frame, key, start_failed, woken, died,
+						  stopped };
+	static const struct backend_config config = { .boots = 1 };
 	static struct world w;
 	struct error err;
 
 	w = (struct world){ .loop = loop_new(LOOP_CLOCK_FAKE) };
-	w.backend = backend_sim.open(w.loop, 1, &sink, &w, &err);
+	w.backend = backend_sim.open(w.loop, &config, &sink, &w, &err);
 	assert_non_null(w.backend);
 	*state = &w;
 	return 0;
@@ -96,7 +122,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void start(struct world *w, uint32_t id, uint32_t boot, const char *extra)
+static void order_start(struct world *w, uint32_t id, uint32_t boot, bool restore,
+			const char *extra)
 {
 	char text[512];
 	struct error err = { .kind = ERROR_NONE };
@@ -109,7 +136,27 @@ static void start(struct world *w, uint32_t id, uint32_t boot, const char *extra
 	spec = spec_from_text(text, true, &err);
 	if (!spec)
 		fail_msg("%s", err.text);
-	backend_sim.start(w->backend, id, boot, spec);
+	backend_sim.start(w->backend, id, boot, restore, spec);
+}
+
+static void start(struct world *w, uint32_t id, uint32_t boot, const char *extra)
+{
+	order_start(w, id, boot, false, extra);
+}
+
+static void restore(struct world *w, uint32_t id, uint32_t boot, const char *extra)
+{
+	order_start(w, id, boot, true, extra);
+}
+
+static void stop(struct world *w, uint32_t id, uint32_t domid, enum spec_stop_mode mode)
+{
+	backend_sim.stop(w->backend, id, domid, mode, 1000);
+}
+
+static void pass(struct world *w, unsigned ms)
+{
+	loop_advance(w->loop, ms * USEC_PER_MSEC);
 }
 
 static void found(void *arg, const struct backend_domain *domain)
@@ -120,13 +167,21 @@ static void found(void *arg, const struct backend_domain *domain)
 	w->last_found = *domain;
 }
 
+static void image(void *arg, const uint8_t uuid[16])
+{
+	say(arg, "image %u; ", uuid[15]);
+}
+
 static size_t survey(struct world *w, struct backend_host *host)
 {
 	struct backend_host ignored;
 	struct error err;
 
 	w->found = 0;
-	assert_int_equal(backend_sim.survey(w->backend, found, w, host ? host : &ignored, &err), 0);
+	assert_int_equal(backend_sim.survey(
+				 w->backend, &(struct backend_survey){ found, image, w }, &err),
+			 0);
+	assert_int_equal(backend_sim.host(w->backend, host ? host : &ignored, &err), 0);
 	return w->found;
 }
 
@@ -245,6 +300,175 @@ static void test_stop_of_nothing_and_twice(void **state)
 	assert_int_equal(backend_sim.busy(w->backend), 0);
 }
 
+static void test_pause_and_wake(void **state)
+{
+	struct world *w = *state;
+	struct backend_traffic traffic;
+
+	start(w, 1, 1, ",\"nic\":\"br0\",\"sim_frame\":100,\"sim_death\":200,\"sim_traffic\":1000,"
+		       "\"wait_for_key\":\"data/a\",\"sim_key\":150,\"sim_wake\":7");
+	pass(w, 70);
+	happened(w, "created 1/1 d1 1000-1020; ");
+	/* Its time stands still: 50 ms of each of its timers are over. */
+	stop(w, 1, 1, SPEC_STOP_PAUSE);
+	pass(w, 0);
+	happened(w, "paused 1 d1 1070; ");
+	pass(w, 10000);
+	happened(w, "");
+	assert_int_equal(survey(w, NULL), 1);
+	assert_true(w->last_found.paused);
+	assert_false(w->last_found.running);
+	stop(w, 1, 1, SPEC_STOP_PAUSE);
+	pass(w, 0);
+	happened(w, "paused 1 d1 11070; ");
+	backend_sim.wake(w->backend, 1, 2, 1);
+	assert_int_equal(backend_sim.busy(w->backend), 1);
+	pass(w, 7);
+	happened(w, "woken 1/2 11077; ");
+	pass(w, 1000);
+	happened(w, "frame 1/2 11127; key 1/2 11177; died d1 0 11327; ");
+	assert_int_equal(backend_sim.measure(w->backend, 1, &traffic), 0);
+	assert_int_equal(traffic.tx, 300);
+	assert_int_equal(backend_sim.measure(w->backend, 2, &traffic), -1);
+	/* What is dead is not put to sleep. */
+	stop(w, 1, 1, SPEC_STOP_PAUSE);
+	pass(w, 5);
+	happened(w, "stopped 1 d1 12082; ");
+}
+
+static void test_wake_fails(void **state)
+{
+	struct world *w = *state;
+
+	start(w, 1, 1, ",\"sim_wake_fail\":\"Xen is tired\"");
+	pass(w, 20);
+	stop(w, 1, 1, SPEC_STOP_PAUSE);
+	pass(w, 0);
+	w->log[0] = '\0';
+	backend_sim.wake(w->backend, 1, 2, 1);
+	pass(w, 2);
+	happened(w, "woken 1/2 1022 Xen is tired; ");
+	assert_int_equal(survey(w, NULL), 1);
+	assert_true(w->last_found.paused);
+	stop(w, 1, 1, SPEC_STOP_DESTROY);
+	pass(w, 5);
+	happened(w, "stopped 1 d1 1027; ");
+	backend_sim.wake(w->backend, 1, 3, 1);
+	pass(w, 2);
+	happened(w, "woken 1/3 1027 domain 1 is not paused; ");
+}
+
+static void test_suspend_and_restore(void **state)
+{
+	struct world *w = *state;
+	struct backend_host host;
+
+	start(w, 1, 1, ",\"memory\":4096,\"nic\":\"br0\",\"sim_suspend\":40");
+	pass(w, 100);
+	w->log[0] = '\0';
+	stop(w, 1, 1, SPEC_STOP_SUSPEND);
+	pass(w, 40);
+	happened(w, "suspended 1 d1 1140; ");
+	assert_int_equal(survey(w, &host), 0);
+	happened(w, "image 1; ");
+	assert_int_equal(host.memory_free, host.memory_total);
+	restore(w, 1, 2, ",\"nic\":\"br0\",\"sim_restore\":33");
+	pass(w, 1000);
+	happened(w, "created 1/2 d2 1140-1173 restored; ");
+	assert_int_equal(survey(w, NULL), 1);
+	happened(w, "");
+	/* From its pause, too; and it is restored once only. */
+	stop(w, 1, 2, SPEC_STOP_PAUSE);
+	pass(w, 0);
+	stop(w, 1, 2, SPEC_STOP_SUSPEND);
+	pass(w, 20);
+	happened(w, "paused 1 d2 2140; suspended 1 d2 2160; ");
+	start(w, 1, 3, "");
+	pass(w, 20);
+	happened(w, "created 1/3 d3 2160-2180; ");
+	survey(w, NULL);
+	happened(w, "");
+}
+
+static void test_restore_fails(void **state)
+{
+	struct world *w = *state;
+
+	start(w, 1, 1, "");
+	pass(w, 20);
+	stop(w, 1, 1, SPEC_STOP_SUSPEND);
+	pass(w, 20);
+	w->log[0] = '\0';
+	/* It boots afresh, with the time of both; the image is gone. */
+	restore(w, 1, 2, ",\"sim_restore_fail\":\"torn\",\"sim_restore\":5");
+	pass(w, 100);
+	happened(w, "created 1/2 d2 1040-1065 torn; ");
+	survey(w, NULL);
+	happened(w, "");
+	stop(w, 1, 2, SPEC_STOP_SUSPEND);
+	pass(w, 20);
+	happened(w, "suspended 1 d2 1160; ");
+	/* A start that fails leaves it alone. */
+	restore(w, 1, 3, ",\"sim_restore_fail\":\"torn\",\"sim_fail\":\"no\"");
+	pass(w, 100);
+	happened(w, "failed 1/3 system no; ");
+	survey(w, NULL);
+	happened(w, "image 1; ");
+}
+
+static void test_suspend_fails(void **state)
+{
+	struct world *w = *state;
+
+	start(w, 1, 1, ",\"sim_suspend_fail\":\"disk full\",\"sim_death\":500");
+	pass(w, 100);
+	stop(w, 1, 1, SPEC_STOP_SUSPEND);
+	pass(w, 20);
+	happened(w, "created 1/1 d1 1000-1020; stop failed 1 d1 1120 disk full; ");
+	/* As it was before: running, and when it was paused, paused. */
+	survey(w, NULL);
+	assert_true(w->last_found.running);
+	stop(w, 1, 1, SPEC_STOP_PAUSE);
+	pass(w, 0);
+	stop(w, 1, 1, SPEC_STOP_SUSPEND);
+	pass(w, 1000);
+	happened(w, "paused 1 d1 1120; stop failed 1 d1 1140 disk full; ");
+	survey(w, NULL);
+	assert_true(w->last_found.paused);
+	backend_sim.wake(w->backend, 1, 2, 1);
+	pass(w, 1000);
+	happened(w, "woken 1/2 2122; died d1 0 2542; ");
+}
+
+static void test_shutdown(void **state)
+{
+	struct world *w = *state;
+
+	start(w, 1, 1, "");
+	start(w, 2, 2, ",\"sim_deaf\":true");
+	pass(w, 20);
+	w->log[0] = '\0';
+	stop(w, 1, 1, SPEC_STOP_SHUTDOWN);
+	stop(w, 2, 2, SPEC_STOP_SHUTDOWN);
+	pass(w, 5);
+	happened(w, "stopped 1 d1 1025; ");
+	pass(w, 999);
+	happened(w, "");
+	pass(w, 1);
+	happened(w, "stopped 2 d2 2025; ");
+}
+
+static void test_last_words(void **state)
+{
+	struct world *w = *state;
+
+	start(w, 1, 1, ",\"sim_death\":1,\"sim_reason\":\"crash\",\"sim_console\":\"panic!\"");
+	start(w, 2, 2, ",\"sim_death\":2,\"sim_reason\":\"reboot\"");
+	pass(w, 22);
+	happened(w, "created 1/1 d1 1000-1020; created 2/2 d2 1000-1020; died d1 3 1021 panic!; "
+		    "died d2 1 1022; ");
+}
+
 static void test_many(void **state)
 {
 	struct world *w = *state;
@@ -270,6 +494,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_name_is_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_survey, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_of_nothing_and_twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pause_and_wake, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wake_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_suspend_and_restore, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restore_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_suspend_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_words, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
 

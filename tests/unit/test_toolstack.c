@@ -21,6 +21,8 @@ struct world {
 	struct toolstack *toolstack;
 	struct link *engine;
 	char log[4096];
+	uint64_t used; /* memory */
+	unsigned memory_count;
 };
 
 static void __attribute__((format(printf, 2, 3))) say(struct world *w, const char *fmt, ...)
@@ -43,8 +45,23 @@ static void happened(struct world *w, const char *expected)
 static void take_found(void *arg, const struct msg_found *m)
 {
 	assert_int_equal(m->uuid.size, 16);
-	say(arg, "found d%u uuid%u %s%s%s; ", m->domid, m->uuid.data[15], m->service,
-	    m->whole ? " whole" : "", m->running ? " running" : "");
+	say(arg, "found d%u uuid%u %s%s%s%s; ", m->domid, m->uuid.data[15], m->service,
+	    m->whole ? " whole" : "", m->running ? " running" : "", m->paused ? " paused" : "");
+}
+
+static void take_image(void *arg, const struct msg_image *m)
+{
+	assert_int_equal(m->uuid.size, 16);
+	say(arg, "image uuid%u; ", m->uuid.data[15]);
+}
+
+/* Told by the amount that guests use: the host's is the simulation's. */
+static void take_memory(void *arg, const struct msg_memory *m)
+{
+	struct world *w = arg;
+
+	w->used = m->total - m->free;
+	w->memory_count++;
 }
 
 static void take_survey_end(void *arg, const struct msg_survey_end *m)
@@ -54,13 +71,44 @@ static void take_survey_end(void *arg, const struct msg_survey_end *m)
 
 static void take_checked(void *arg, const struct msg_checked *m)
 {
-	say(arg, "checked %u %s '%s'; ", m->request, error_kind_name((enum error_kind)m->kind),
-	    m->field);
+	say(arg, "checked %u %s '%s'%s; ", m->request, error_kind_name((enum error_kind)m->kind),
+	    m->field, m->addition);
 }
 
 static void take_created(void *arg, const struct msg_created *m)
 {
-	say(arg, "created %u/%u d%u; ", m->id, m->boot, m->domid);
+	say(arg, "created %u/%u d%u%s%s; ", m->id, m->boot, m->domid, m->restored ? " restored" : "",
+	    m->note);
+}
+
+static void take_key(void *arg, const struct msg_key *m)
+{
+	say(arg, "key %u/%u; ", m->id, m->boot);
+}
+
+static void take_woken(void *arg, const struct msg_woken *m)
+{
+	say(arg, "woken %u/%u; ", m->id, m->boot);
+}
+
+static void take_wake_failed(void *arg, const struct msg_wake_failed *m)
+{
+	say(arg, "wake_failed %u/%u %s; ", m->id, m->boot, m->text);
+}
+
+static void take_paused(void *arg, const struct msg_paused *m)
+{
+	say(arg, "paused %u d%u; ", m->id, m->domid);
+}
+
+static void take_suspended(void *arg, const struct msg_suspended *m)
+{
+	say(arg, "suspended %u d%u; ", m->id, m->domid);
+}
+
+static void take_measured(void *arg, const struct msg_measured *m)
+{
+	say(arg, "measured %u d%u %u %u; ", m->id, m->domid, (unsigned)m->rx, (unsigned)m->tx);
 }
 
 static void take_frame(void *arg, const struct msg_frame *m)
@@ -76,7 +124,7 @@ static void take_start_failed(void *arg, const struct msg_start_failed *m)
 
 static void take_died(void *arg, const struct msg_died *m)
 {
-	say(arg, "died d%u %u; ", m->domid, m->reason);
+	say(arg, "died d%u %u%s%s; ", m->domid, m->reason, m->console[0] ? " " : "", m->console);
 }
 
 static void take_stopped(void *arg, const struct msg_stopped *m)
@@ -91,10 +139,18 @@ static void take_stop_failed(void *arg, const struct msg_stop_failed *m)
 
 static const struct message_handlers handlers = {
 	.found = take_found,
+	.image = take_image,
+	.memory = take_memory,
 	.survey_end = take_survey_end,
 	.checked = take_checked,
 	.created = take_created,
 	.frame = take_frame,
+	.key = take_key,
+	.woken = take_woken,
+	.wake_failed = take_wake_failed,
+	.paused = take_paused,
+	.suspended = take_suspended,
+	.measured = take_measured,
 	.start_failed = take_start_failed,
 	.died = take_died,
 	.stopped = take_stopped,
@@ -172,6 +228,35 @@ static void send_stop(struct world *w, uint32_t id, uint32_t domid)
 {
 	message_send_stop(w->engine, &(struct msg_stop){
 					     .id = id, .domid = domid, .mode = SPEC_STOP_DESTROY });
+}
+
+static void send_stop_mode(struct world *w, uint32_t id, uint32_t domid, enum spec_stop_mode mode,
+			   uint32_t limit)
+{
+	message_send_stop(w->engine, &(struct msg_stop){ id, domid, (uint8_t)mode, limit });
+}
+
+static void send_wake(struct world *w, uint32_t id, uint32_t boot, uint32_t domid)
+{
+	message_send_wake(w->engine, &(struct msg_wake){ id, boot, domid });
+}
+
+static void send_restore(struct world *w, uint32_t id, uint32_t boot, const char *extra)
+{
+	char text[512];
+
+	snprintf(text, sizeof text,
+		 "{\"name\":\"s%u\",\"dns\":\"s%u.example.org\",\"ip\":\"10.0.0.%u\",\"uuid\":"
+		 "\"00000000-0000-0000-0000-00000000000%u\"%s}",
+		 id, id, id, id, extra);
+	message_send_start(w->engine, &(struct msg_start){ id, boot, 1, text });
+}
+
+static void send_discard(struct world *w, uint32_t id)
+{
+	uint8_t uuid[16] = { [15] = (uint8_t)id };
+
+	message_send_discard(w->engine, &(struct msg_discard){ id, { uuid, sizeof uuid } });
 }
 
 static void pass(struct world *w, unsigned ms)
@@ -333,6 +418,132 @@ static void test_malformed_message(void **state)
 	happened(w, "closed; ");
 }
 
+static void test_sleep_and_wake(void **state)
+{
+	struct world *w = *state;
+
+	send_survey(w);
+	pass(w, 0);
+	send_start(w, 1, 1, ",\"wait_for_key\":\"data/up=1\",\"sim_key\":5");
+	pass(w, 100);
+	happened(w, "survey_end sim; created 1/1 d1; key 1/1; ");
+	send_stop_mode(w, 1, 1, SPEC_STOP_PAUSE, 0);
+	pass(w, 0);
+	happened(w, "paused 1 d1; ");
+	send_survey(w);
+	pass(w, 0);
+	happened(w, "found d1 uuid1 s1 whole paused; survey_end sim; ");
+	send_wake(w, 1, 2, 1);
+	pass(w, 1);
+	happened(w, "");
+	pass(w, 1);
+	happened(w, "woken 1/2; ");
+	send_wake(w, 1, 3, 1);
+	pass(w, 100);
+	happened(w, "wake_failed 1/3 domain 1 is not paused; ");
+	send_stop_mode(w, 1, 1, SPEC_STOP_SUSPEND, 0);
+	pass(w, 19);
+	happened(w, "");
+	pass(w, 1);
+	happened(w, "suspended 1 d1; ");
+	send_survey(w);
+	pass(w, 0);
+	happened(w, "image uuid1; survey_end sim; ");
+	send_restore(w, 1, 4, "");
+	pass(w, 10);
+	happened(w, "created 1/4 d2 restored; ");
+	/* Used once. */
+	send_survey(w);
+	pass(w, 0);
+	happened(w, "found d2 uuid1 s1 whole running; survey_end sim; ");
+	send_stop_mode(w, 1, 2, SPEC_STOP_SHUTDOWN, 1000);
+	pass(w, 5);
+	happened(w, "stopped 1 d2; ");
+}
+
+static void test_images_are_discarded(void **state)
+{
+	struct world *w = *state;
+
+	send_survey(w);
+	send_start(w, 1, 1, "");
+	pass(w, 100);
+	send_stop_mode(w, 1, 1, SPEC_STOP_SUSPEND, 0);
+	pass(w, 100);
+	happened(w, "survey_end sim; created 1/1 d1; suspended 1 d1; ");
+	send_discard(w, 1);
+	send_discard(w, 2);
+	send_survey(w);
+	pass(w, 0);
+	happened(w, "survey_end sim; ");
+	/* Without one it boots, and that is no failure. */
+	send_restore(w, 1, 2, "");
+	pass(w, 100);
+	happened(w, "created 1/2 d2; ");
+	message_send_discard(w->engine,
+			     &(struct msg_discard){ 1, { (const uint8_t *)"short", 5 } });
+	pass(w, 0);
+	happened(w, "closed; ");
+}
+
+static void test_all_orders_wait_for_survey(void **state)
+{
+	struct world *w = *state;
+
+	send_survey(w);
+	send_start(w, 1, 1, "");
+	pass(w, 100);
+	send_stop_mode(w, 1, 1, SPEC_STOP_PAUSE, 0);
+	pass(w, 100);
+	happened(w, "survey_end sim; created 1/1 d1; paused 1 d1; ");
+	connect(w);
+	send_wake(w, 1, 2, 1);
+	send_discard(w, 1);
+	pass(w, 100);
+	happened(w, "");
+	send_survey(w);
+	pass(w, 100);
+	happened(w, "found d1 uuid1 s1 whole paused; survey_end sim; woken 1/2; ");
+}
+
+static void test_traffic(void **state)
+{
+	struct world *w = *state;
+
+	send_survey(w);
+	send_start(w, 1, 1, ",\"sim_traffic\":5000");
+	pass(w, 1020);
+	message_send_measure(w->engine, &(struct msg_measure){ 1, 1 });
+	message_send_measure(w->engine, &(struct msg_measure){ 2, 44 });
+	message_send_measure(w->engine, &(struct msg_measure){ 2, 0 });
+	happened(w, "survey_end sim; created 1/1 d1; measured 1 d1 0 5000; measured 2 d44 0 0; "
+		    "measured 2 d0 0 0; ");
+}
+
+static void test_memory(void **state)
+{
+	struct world *w = *state;
+
+	send_survey(w);
+	pass(w, 0);
+	assert_int_equal(w->memory_count, 1);
+	assert_int_equal(w->used, 0);
+	send_start(w, 1, 1, ",\"memory\":4096");
+	send_start(w, 2, 2, ",\"memory\":2048");
+	pass(w, 100);
+	assert_int_equal(w->used, 4096 + 2048);
+	send_stop_mode(w, 2, 2, SPEC_STOP_SUSPEND, 0);
+	pass(w, 100);
+	assert_int_equal(w->used, 4096);
+	send_stop(w, 1, 1);
+	pass(w, 100);
+	assert_int_equal(w->used, 0);
+	assert_int_equal(w->memory_count, 5);
+	send_start(w, 2, 3, ",\"sim_fail\":\"no\"");
+	pass(w, 100);
+	assert_int_equal(w->memory_count, 6);
+}
+
 static void test_unknown_backend(void **state)
 {
 	struct toolstack_config config = { .backend = "vmware", .boots = 1 };
@@ -373,6 +584,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_orders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_check, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_malformed_message, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sleep_and_wake, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_images_are_discarded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_all_orders_wait_for_survey, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_traffic, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_backend, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_xen, setup, teardown),
 	};

@@ -165,7 +165,7 @@ static void on_death(void *arg, uint32_t domid, enum deaths_kind kind, uint8_t r
 		guest_free(guest);
 	if (news)
 		backend->sink.died(backend->arg, domid,
-				   kind == DEATHS_GONE ? BACKEND_DESTROYED_BEHIND_US : reason);
+				   kind == DEATHS_GONE ? BACKEND_DESTROYED_BEHIND_US : reason, "");
 }
 
 /* Start */
@@ -209,14 +209,21 @@ static void start_done(struct crew_job *job)
 	guest->boot = start->boot;
 	listen_for_frame(guest, build);
 	build->frame_count = 0;
-	backend->sink.created(backend->arg, start->id, start->boot, build->domid, build->began,
-			      build->at);
+	backend->sink.created(backend->arg, &(struct backend_created){ .id = start->id,
+								       .boot = start->boot,
+								       .domid = build->domid,
+								       .began = build->began,
+								       .at = build->at,
+								       .note = "" });
 	start_free(start);
 }
 
-static void libxl_start(struct backend *backend, uint32_t id, uint32_t boot, struct spec *spec)
+static void libxl_start(struct backend *backend, uint32_t id, uint32_t boot, bool restore,
+			struct spec *spec)
 {
 	struct start *start = calloc(1, sizeof *start);
+
+	(void)restore;
 
 	if (!start)
 		abort();
@@ -266,7 +273,8 @@ static void answer_stops(struct backend *backend, const struct stop *worked)
 		}
 		backend->busy--;
 		if (!backend->closing)
-			backend->sink.stopped(backend->arg, stop->id, domid, err);
+			backend->sink.stopped(backend->arg, stop->id, domid, BACKEND_GONE,
+					      loop_now(backend->loop), err);
 		free(stop);
 	}
 }
@@ -309,9 +317,12 @@ static void libxl_stop(struct backend *backend, uint32_t id, uint32_t domid,
 
 /* Survey and check */
 
-static int libxl_check(struct backend *backend, const struct spec *spec, struct error *err)
+static int libxl_check(struct backend *backend, const struct spec *spec, char **addition,
+		       struct error *err)
 {
 	cleanup_free char *kernel = NULL, *ramdisk = NULL;
+
+	(void)addition;
 
 	return build_check(deaths_xen(backend->deaths), spec, &kernel, &ramdisk, err);
 }
@@ -345,8 +356,9 @@ static int survey_domain(struct backend *backend, const libxl_dominfo *info,
 	return service ? adopt(backend, info->domid, info->shutdown, err) : 0;
 }
 
-static int survey_host(struct xen *xen, struct backend_host *host, struct error *err)
+static int libxl_host(struct backend *backend, struct backend_host *host, struct error *err)
 {
+	struct xen *xen = deaths_xen(backend->deaths);
 	const libxl_version_info *version = libxl_get_version_info(xen->ctx);
 	libxl_physinfo info;
 	int rc;
@@ -364,12 +376,10 @@ static int survey_host(struct xen *xen, struct backend_host *host, struct error 
 	return 0;
 }
 
-static int libxl_survey(struct backend *backend,
-			void (*each)(void *arg, const struct backend_domain *domain), void *arg,
-			struct backend_host *host, struct error *err)
+static int libxl_survey(struct backend *backend, const struct backend_survey *survey,
+			struct error *err)
 {
 	struct xen *xen = deaths_xen(backend->deaths);
-	struct backend_host found = { 0 };
 	libxl_dominfo *list;
 	int count = 0, rc = 0;
 
@@ -385,13 +395,32 @@ static int libxl_survey(struct backend *backend,
 			continue;
 		rc = survey_domain(backend, &list[i], &domain, err);
 		if (rc == 0)
-			each(arg, &domain);
+			survey->domain(survey->arg, &domain);
 	}
 	libxl_dominfo_list_free(list, count);
-	if (rc < 0 || survey_host(xen, &found, err) < 0)
-		return -1;
-	*host = found;
-	return 0;
+	return rc;
+}
+
+static void libxl_wake(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid)
+{
+	struct error err;
+
+	error_set(&err, ERROR_CONFLICT, "domain %u is not paused", domid);
+	backend->sink.woken(backend->arg, id, boot, loop_now(backend->loop), &err);
+}
+
+static void libxl_discard(struct backend *backend, const uint8_t uuid[16])
+{
+	(void)backend;
+	(void)uuid;
+}
+
+static int libxl_measure(struct backend *backend, uint32_t domid, struct backend_traffic *out)
+{
+	(void)backend;
+	(void)domid;
+	(void)out;
+	return -1;
 }
 
 /* Life cycle */
@@ -407,11 +436,11 @@ static void libxl_close(struct backend *backend)
 	free(backend);
 }
 
-static struct backend *libxl_open(struct loop *loop, unsigned boots,
+static struct backend *libxl_open(struct loop *loop, const struct backend_config *config,
 				  const struct backend_sink *sink, void *arg, struct error *err)
 {
 	struct backend *backend;
-	unsigned workers = boots < WORKERS_MAX ? boots : WORKERS_MAX;
+	unsigned workers = config->boots < WORKERS_MAX ? config->boots : WORKERS_MAX;
 
 	if (xen_present(err) < 0)
 		return NULL;
@@ -446,7 +475,11 @@ const struct backend_table backend_libxl = {
 	.close = libxl_close,
 	.check = libxl_check,
 	.start = libxl_start,
+	.wake = libxl_wake,
 	.stop = libxl_stop,
+	.discard = libxl_discard,
+	.measure = libxl_measure,
+	.host = libxl_host,
 	.survey = libxl_survey,
 	.busy = libxl_busy,
 };

@@ -1,0 +1,163 @@
+#include "toolstack/libxl/images.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#define FIELD "suspend_dir"
+#define SUFFIX ".save"
+#define SUFFIX_HALF ".save.tmp"
+#define NAME_SIZE 64
+
+static void make_name(char out[NAME_SIZE], const uint8_t u[16], const char *suffix)
+{
+	snprintf(out, NAME_SIZE,
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x%s", u[0],
+		 u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13],
+		 u[14], u[15], suffix);
+}
+
+/* False if the name is not that of an image, or of a half written one. */
+static bool read_name(const char *name, const char *suffix, uint8_t uuid[16])
+{
+	char again[NAME_SIZE];
+	int end = 0;
+	uint8_t *u = uuid;
+
+	return sscanf(name,
+		      "%2hhx%2hhx%2hhx%2hhx-%2hhx%2hhx-%2hhx%2hhx-%2hhx%2hhx-%2hhx%2hhx%2hhx%2hhx"
+		      "%2hhx%2hhx%n",
+		      &u[0], &u[1], &u[2], &u[3], &u[4], &u[5], &u[6], &u[7], &u[8], &u[9], &u[10],
+		      &u[11], &u[12], &u[13], &u[14], &u[15], &end) == 16 &&
+	       (make_name(again, uuid, suffix), strcmp(again, name) == 0);
+}
+
+static int each_of(int images, const char *suffix,
+		   void (*each)(void *arg, const uint8_t uuid[16]), void *arg, struct error *err)
+{
+	int fd = openat(images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	uint8_t uuid[16];
+
+	if (!dir) {
+		error_errno(err, "cannot list the suspend images");
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	while ((entry = readdir(dir)))
+		if (read_name(entry->d_name, suffix, uuid))
+			each(arg, uuid);
+	closedir(dir);
+	return 0;
+}
+
+static void drop_half(void *arg, const uint8_t uuid[16])
+{
+	char name[NAME_SIZE];
+
+	make_name(name, uuid, SUFFIX_HALF);
+	unlinkat(*(int *)arg, name, 0);
+}
+
+/* Its parents as others' folders are, itself ours alone. */
+static int make_folder(const char *path, struct error *err)
+{
+	cleanup_free char *part = strdup(path);
+
+	if (!part)
+		return error_errno(err, "%s", path);
+	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return error_field(err, ERROR_SYSTEM, FIELD, path, "cannot make %s: %s",
+					   part, strerror(errno));
+		*slash = '/';
+	}
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_field(err, ERROR_SYSTEM, FIELD, path, "cannot make it: %s",
+				   strerror(errno));
+	return 0;
+}
+
+int images_open(const char *path, struct error *err)
+{
+	cleanup_close int fd = -1;
+	struct stat st;
+	int images;
+
+	if (path[0] != '/')
+		return error_field(err, ERROR_INPUT, FIELD, path, "expected an absolute path");
+	if (make_folder(path, err) < 0)
+		return -1;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_field(err, ERROR_INPUT, FIELD, path, "expected a folder: %s",
+				   strerror(errno));
+	/* Who can write there can have root restore what he likes; who can read, reads guests. */
+	if (st.st_uid != geteuid() || (st.st_mode & 077))
+		return error_field(err, ERROR_INPUT, FIELD, path,
+				   "expected a folder of root's alone; mend it with: chown root %s && "
+				   "chmod 700 %s",
+				   path, path);
+	images = fd;
+	if (each_of(images, SUFFIX_HALF, drop_half, &images, err) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+int images_create(int images, const uint8_t uuid[16], struct error *err)
+{
+	char name[NAME_SIZE];
+	int fd;
+
+	make_name(name, uuid, SUFFIX_HALF);
+	unlinkat(images, name, 0);
+	fd = openat(images, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return fd < 0 ? error_errno(err, "cannot make suspend image %s", name) : fd;
+}
+
+int images_keep(int images, const uint8_t uuid[16], int fd, struct error *err)
+{
+	char half[NAME_SIZE], whole[NAME_SIZE];
+
+	make_name(half, uuid, SUFFIX_HALF);
+	make_name(whole, uuid, SUFFIX);
+	/* Costs nothing on a tmpfs. */
+	if (fdatasync(fd) < 0 || renameat(images, half, images, whole) < 0 || fsync(images) < 0)
+		return error_errno(err, "cannot keep suspend image %s", whole);
+	return 0;
+}
+
+int images_find(int images, const uint8_t uuid[16])
+{
+	char name[NAME_SIZE];
+
+	make_name(name, uuid, SUFFIX);
+	return openat(images, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+void images_drop(int images, const uint8_t uuid[16])
+{
+	char name[NAME_SIZE];
+
+	make_name(name, uuid, SUFFIX);
+	unlinkat(images, name, 0);
+	make_name(name, uuid, SUFFIX_HALF);
+	unlinkat(images, name, 0);
+}
+
+int images_each(int images, void (*each)(void *arg, const uint8_t uuid[16]), void *arg,
+		struct error *err)
+{
+	return each_of(images, SUFFIX, each, arg, err);
+}

@@ -1,0 +1,31 @@
+/*
+ * Suspend images: UUID.save in a folder that is root's (or whose we run as) alone. While one is
+ * written it is UUID.save.tmp, so that what bears the other name is whole. Safe to call from any
+ * thread; two never write one image at the same time.
+ */
+#ifndef JITSU_TOOLSTACK_LIBXL_IMAGES_H
+#define JITSU_TOOLSTACK_LIBXL_IMAGES_H
+
+#include <stdint.h>
+
+struct error;
+
+/* Makes the folder with its parents if it is not there, deletes what was left half written. A
+ * descriptor of the folder: whatever becomes of its name, images stay there. -1 with an error. */
+int images_open(const char *path, struct error *err);
+
+/* A new file to write an image to, in place of an old one that is half written. -1 with an error. */
+int images_create(int images, const uint8_t uuid[16], struct error *err);
+/* It is complete: on disk, and from here on the service's image. 0, or -1 with an error. */
+int images_keep(int images, const uint8_t uuid[16], int fd, struct error *err);
+
+/* To read from. -1 with errno: ENOENT if there is none. */
+int images_find(int images, const uint8_t uuid[16]);
+/* Deletes it, whole or half written, if there is one. */
+void images_drop(int images, const uint8_t uuid[16]);
+
+/* Every whole one. 0, or -1 with an error. */
+int images_each(int images, void (*each)(void *arg, const uint8_t uuid[16]), void *arg,
+		struct error *err);
+
+#endif
