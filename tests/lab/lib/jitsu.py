@@ -442,3 +442,22 @@ class Watch(threading.Thread):
         self.ended.set()
         self.join()
         return self.seen
+
+
+class Asking(threading.Thread):
+    """Asks for a name over and over, so that its service stays up; end() gives all the answers there were."""
+
+    def __init__(self, name):
+        super().__init__(daemon=True)
+        self.name, self.answers, self.ended = name, set(), threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ended.wait(0.5):
+            answer = ask(self.name)
+            self.answers.add(tuple(answer.addresses) if answer else None)
+
+    def end(self):
+        self.ended.set()
+        self.join()
+        return self.answers
