@@ -368,12 +368,14 @@ const char *service_state(const struct service *service)
 				      : lifecycle_public_name(lifecycle_public(service->state));
 }
 
+/* still: it was ready, and could not be put to sleep. */
 static void entered_ready(struct service *service, bool still)
 {
-	if (!still)
-		service->record.ready = service_now(service);
 	service->revive = service->parked = false;
 	service->put_mode = SPEC_STOP_DESTROY;
+	if (still)
+		return;
+	service->record.ready = service_now(service);
 	idle_reset(service);
 	failure_over(service);
 	log_info("service %s: ready, domain %u", service->spec->name, service->domid);

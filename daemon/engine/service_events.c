@@ -51,6 +51,8 @@ void service_want(struct service *service, uint64_t at)
 	else if (sleeps(service) && service->state != LIFECYCLE_OFF &&
 		 service->state != LIFECYCLE_STOPPING && service->state != LIFECYCLE_SUSPENDED)
 		begin_record(service, at); /* a wake is no start: it is not held back */
+	if (service->state == LIFECYCLE_READY || service->state == LIFECYCLE_RETIRING)
+		service->idle.used = service_now(service); /* who asked will come */
 	service_event(service, held ? LIFECYCLE_EVENT_WANT_HELD : LIFECYCLE_EVENT_WANT);
 }
 

@@ -1,0 +1,267 @@
+/* engine: memory for starts: who makes room for whom, and who is refused. */
+#include "tests/unit/test_engine.h"
+
+#define MIB 1024u
+#define EACH(id) (1000 + (id))
+
+/* Guests of 64 MiB, each of which needs 66; the host has so many MiB free. */
+static struct world *host(unsigned free_mib, unsigned reserve_mib)
+{
+	struct world *w = calloc(1, sizeof *w);
+
+	w->loop = loop_new(LOOP_CLOCK_FAKE);
+	w->approve = true;
+	w->reserve = reserve_mib * MIB;
+	engine_start(w, ":memory:", 4, NULL, 0);
+	connect_dns(w);
+	connect_toolstack(w);
+	SAY(toolstack, survey_end, .memory_free = free_mib * MIB, .memory_total = 4096 * MIB,
+	    .backend = "sim", .version = "1");
+	w->dns_log[0] = w->toolstack_log[0] = '\0';
+	return w;
+}
+
+static void memory(struct world *w, unsigned free_mib)
+{
+	SAY(toolstack, memory, .free = free_mib * MIB, .total = 4096 * MIB);
+}
+
+static void add_guest(struct world *w, const char *name, const char *more)
+{
+	char keys[256];
+
+	snprintf(keys, sizeof keys, "\"memory\":\"64M\"%s%s", *more ? "," : "", more);
+	add(w, name, keys);
+}
+
+static void bring_up(struct world *w, uint32_t id)
+{
+	want(w, id);
+	created(w, id, EACH(id));
+	asked(w, id);
+	loop_advance(w->loop, 10 * MS);
+}
+
+static void forget_log(struct world *w)
+{
+	w->dns_log[0] = w->toolstack_log[0] = '\0';
+}
+
+static void test_fits(void **state)
+{
+	struct world *w = host(140, 0);
+
+	(void)state;
+	add_guest(w, "a", "");
+	add_guest(w, "b", "");
+	add_guest(w, "c", "");
+	forget_log(w);
+	want(w, 0);
+	want(w, 1);
+	want(w, 2);
+	/* Two are promised what there is. */
+	TOOLSTACK("start 0; start 1; ");
+	is(w, "c", "phase", "queued");
+	created(w, 0, EACH(0));
+	created(w, 1, EACH(1));
+	DNS("ready 0; ready 1; ");
+	TOOLSTACK("");
+	/* They were just asked for: who waits for them gets tired. */
+	asked(w, 0);
+	asked(w, 1);
+	for (int i = 0; i < 40; i++) {
+		asked(w, 0);
+		asked(w, 1);
+		loop_advance(w->loop, 250 * MS);
+	}
+	DNS("failed 2; ");
+	TOOLSTACK("");
+	is(w, "c", "state", "failed");
+	is(w, "c", "error",
+	   "not enough memory: it needs 66 MiB, 8 MiB are free of which 0 MiB are reserved, and no "
+	   "other guest can make room");
+	end(w);
+}
+
+static void test_least_recently_used(void **state)
+{
+	struct world *w = host(200, 0);
+
+	(void)state;
+	add_guest(w, "a", "");
+	add_guest(w, "b", "");
+	add_guest(w, "c", "");
+	add_guest(w, "d", "");
+	for (uint32_t id = 0; id < 3; id++)
+		bring_up(w, id);
+	asked(w, 0);
+	loop_advance(w->loop, 2 * SECOND);
+	forget_log(w);
+	want(w, 3);
+	DNS("retire 1; ");
+	is(w, "d", "phase", "queued");
+	retired(w, 1);
+	TOOLSTACK("stop 1 1001; ");
+	stopped(w, 1, EACH(1));
+	TOOLSTACK("start 3; ");
+	memory(w, 66);
+	created(w, 3, EACH(3));
+	DNS("ready 3; ");
+	end(w);
+}
+
+static void test_tiers_and_order(void **state)
+{
+	struct world *w = host(200, 0);
+
+	(void)state;
+	add_guest(w, "a", "\"idle\":\"pause:1m,suspend:1h\"");
+	add_guest(w, "b", "\"idle\":\"pause:1s\"");
+	add_guest(w, "c", "\"pinned\":true");
+	add_guest(w, "d", "\"memory\":\"100M\"");
+	created(w, 2, EACH(2));
+	for (uint32_t id = 0; id < 2; id++)
+		bring_up(w, id);
+	loop_advance(w->loop, 1 * SECOND);
+	retired(w, 1);
+	SAY(toolstack, paused, .id = 1, .domid = EACH(1));
+	is(w, "b", "state", "paused");
+	loop_advance(w->loop, 2 * SECOND);
+	forget_log(w);
+	/* 105 MiB are needed, 2 are free: both, the paused one first, never the pinned one. */
+	want(w, 3);
+	TOOLSTACK("stop 1 1001; ");
+	DNS("retire 0; ");
+	retired(w, 0);
+	TOOLSTACK("suspend 0 1000; ");
+	stopped(w, 1, EACH(1));
+	TOOLSTACK("");
+	SAY(toolstack, suspended, .id = 0, .domid = EACH(0));
+	TOOLSTACK("start 3; ");
+	is(w, "a", "state", "suspended");
+	is(w, "c", "state", "ready");
+	created(w, 3, EACH(3));
+	DNS("ready 3; ");
+	end(w);
+}
+
+static void test_in_use_is_left_alone(void **state)
+{
+	struct world *w = host(70, 0);
+
+	(void)state;
+	add_guest(w, "a", "\"nic\":\"br0\"");
+	add_guest(w, "b", "");
+	want(w, 0);
+	created(w, 0, EACH(0));
+	frame(w, 0);
+	loop_advance(w->loop, 2 * SECOND);
+	forget_log(w);
+	want(w, 1);
+	for (int i = 0; i < 70; i++) {
+		w->traffic += 100000;
+		loop_advance(w->loop, 100 * MS);
+	}
+	/* Nobody asks for it, but somebody downloads. */
+	TOOLSTACK("");
+	DNS("failed 1; ");
+	is(w, "a", "state", "ready");
+	loop_advance(w->loop, 2 * SECOND);
+	want(w, 1);
+	loop_advance(w->loop, SECOND);
+	DNS("retire 0; ");
+	retired(w, 0);
+	TOOLSTACK("stop 0 1000; ");
+	stopped(w, 0, EACH(0));
+	TOOLSTACK("start 1; ");
+	end(w);
+}
+
+/* A victim that is asked for meanwhile stays. */
+static void test_victim_is_wanted(void **state)
+{
+	struct world *w = host(70, 0);
+
+	(void)state;
+	add_guest(w, "a", "");
+	add_guest(w, "b", "");
+	bring_up(w, 0);
+	loop_advance(w->loop, 2 * SECOND);
+	forget_log(w);
+	want(w, 1);
+	DNS("retire 0; ");
+	want(w, 0);
+	DNS("ready 0; ");
+	asked(w, 0);
+	retired(w, 0);
+	TOOLSTACK("");
+	is(w, "b", "phase", "queued");
+	loop_advance(w->loop, 2 * SECOND);
+	DNS("retire 0; ");
+	retired(w, 0);
+	TOOLSTACK("stop 0 1000; ");
+	stopped(w, 0, EACH(0));
+	TOOLSTACK("start 1; ");
+	end(w);
+}
+
+static void test_reserve_and_hopeless(void **state)
+{
+	struct world *w = host(200, 100);
+
+	(void)state;
+	add_guest(w, "a", "");
+	add_guest(w, "b", "");
+	add_guest(w, "big", "\"memory\":\"3G\"");
+	bring_up(w, 0);
+	loop_advance(w->loop, 10 * SECOND);
+	forget_log(w);
+	/* Nobody is put down for what does not fit even so. */
+	want(w, 2);
+	DNS("failed 2; ");
+	TOOLSTACK("");
+	is(w, "a", "state", "ready");
+	/* 134 free, 100 of them reserved. */
+	want(w, 1);
+	DNS("retire 0; ");
+	/* The host has more by itself. */
+	memory(w, 300);
+	TOOLSTACK("start 1; ");
+	end(w);
+}
+
+static void test_first_come_first_served(void **state)
+{
+	struct world *w = host(70, 0);
+
+	(void)state;
+	add_guest(w, "a", "");
+	add_guest(w, "b", "");
+	add_guest(w, "small", "\"memory\":\"1M\"");
+	bring_up(w, 0);
+	loop_advance(w->loop, 2 * SECOND);
+	forget_log(w);
+	want(w, 1);
+	want(w, 2);
+	DNS("retire 0; ");
+	TOOLSTACK("");
+	retired(w, 0);
+	stopped(w, 0, EACH(0));
+	TOOLSTACK("stop 0 1000; start 1; start 2; ");
+	end(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fits),
+		cmocka_unit_test(test_least_recently_used),
+		cmocka_unit_test(test_tiers_and_order),
+		cmocka_unit_test(test_in_use_is_left_alone),
+		cmocka_unit_test(test_victim_is_wanted),
+		cmocka_unit_test(test_reserve_and_hopeless),
+		cmocka_unit_test(test_first_come_first_served),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
