@@ -241,6 +241,12 @@ def test_console(folder):
 
 
 def main():
+    try:
+        for fd in pty.openpty():
+            os.close(fd)
+    except OSError as error:
+        print(f"no terminal can be made here ({error}): is devpts mounted?")
+        return 77
     folder = tempfile.mkdtemp(prefix="jitsu-terminal-")
     os.environ["JITSU_SOCKET"] = f"{folder}/control.sock"
     os.environ.pop("COLUMNS", None)
