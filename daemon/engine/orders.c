@@ -272,10 +272,9 @@ static void on_changed(void *arg, struct service *service, const struct error *e
 static bool is_live(const char *key)
 {
 	static const char *const live[] = {
-		"dns",	       "ip",		 "ttl",		"response_delay", "wait_limit",
-		"stop_mode",   "idle",		 "idle_by",	"idle_traffic",	  "shutdown_limit",
-		"on_poweroff", "on_reboot",	 "on_crash",	"pinned",	  "frame_limit",
-		"ready_port",  "ready_port_limit", "wait_for_key_limit",
+		"dns",	       "ip",	    "ttl",     "response_delay", "wait_limit",
+		"stop_mode",   "idle",	    "idle_by", "idle_traffic",	 "shutdown_limit",
+		"on_poweroff", "on_reboot", "on_crash", "pinned",
 	};
 
 	for (size_t i = 0; i < sizeof live / sizeof live[0]; i++)

@@ -57,6 +57,7 @@ struct service {
 	uint8_t put_mode;    /* enum spec_stop_mode: how the action STOP ends it */
 	bool was_paused;     /* before it was being suspended */
 	bool image;	     /* there is a suspend image of it */
+	bool dead;	     /* its end was told while it was being put away */
 	bool adopted;	     /* found by a survey: nobody watches for its key or frame */
 	bool revive;	     /* wanted until it is ready, whoever asks */
 	bool parked;	     /* the administrator stopped it: not started unasked */

@@ -10,6 +10,7 @@
 #include "engine/service.h"
 #include "proto/spec.h"
 
+#define SUSPENDED 2 /* enum libxl_shutdown_reason, libxl.h */
 #define LOST_TEXT "the toolstack ended while it built the domain, twice"
 
 #define KEPT_REFUSAL	"the service behind this name ended and is kept for inspection"
@@ -21,6 +22,8 @@ static void begin_record(struct service *service, uint64_t at)
 {
 	service->record = (struct boot_record){ .want = service_not_later(service, at) };
 	service->refusal = SERVICE_FAILED;
+	free(service->notice);
+	service->notice = NULL;
 }
 
 /* It does not run and nobody has wanted it yet. */
@@ -38,6 +41,15 @@ static bool sleeps(const struct service *service)
 	default:
 		return false;
 	}
+}
+
+static void note_fresh_boot(struct service *service, const char *why)
+{
+	log_warning("service %s: booted afresh: %s", service->spec->name, why);
+	free(service->notice);
+	service->notice = strdup(why);
+	if (!service->notice)
+		abort();
 }
 
 /* dns */
@@ -95,16 +107,10 @@ void service_created(struct service *service, uint32_t domid, bool restored, uin
 	service->record.began = service_not_later(service, began);
 	service->record.created = service_not_later(service, at);
 	service->record.how = restored ? SERVICE_RESTORED : SERVICE_BOOTED;
-	service->image = false;
+	service->image = service->dead = false;
 	service->measured = 0;
-	free(service->notice);
-	service->notice = NULL;
-	if (*note) {
-		log_warning("service %s: booted afresh: %s", service->spec->name, note);
-		service->notice = strdup(note);
-		if (!service->notice)
-			abort();
-	}
+	if (*note)
+		note_fresh_boot(service, note);
 	service_event(service, LIFECYCLE_EVENT_CREATED);
 }
 
@@ -142,11 +148,7 @@ void service_wake_failed(struct service *service, const char *why)
 	char text[ERROR_TEXT_MAX];
 
 	snprintf(text, sizeof text, "its domain %u cannot be woken: %s", service->domid, why);
-	log_warning("service %s: booted afresh: %s", service->spec->name, text);
-	free(service->notice);
-	service->notice = strdup(text);
-	if (!service->notice)
-		abort();
+	note_fresh_boot(service, text);
 	service_event(service, LIFECYCLE_EVENT_WAKE_FAILED);
 }
 
@@ -173,6 +175,8 @@ static void die(struct service *service, uint8_t reason)
 
 void service_died(struct service *service, uint8_t reason, const char *console)
 {
+	if (service->stop_ordered && service->stop_mode == SPEC_STOP_SUSPEND && reason == SUSPENDED)
+		return; /* that is how it is done */
 	switch (service->state) {
 	case LIFECYCLE_BOOTING:
 	case LIFECYCLE_SETTLING:
@@ -184,6 +188,7 @@ void service_died(struct service *service, uint8_t reason, const char *console)
 	case LIFECYCLE_RETIRING:
 	case LIFECYCLE_PAUSING:
 	case LIFECYCLE_PAUSED:
+	case LIFECYCLE_SUSPENDING:
 		failure_death(service, reason, true, console);
 		die(service, reason);
 		break;
@@ -191,9 +196,8 @@ void service_died(struct service *service, uint8_t reason, const char *console)
 		failure_death(service, reason, false, console);
 		service_event(service, LIFECYCLE_EVENT_DIED);
 		break;
-	case LIFECYCLE_SUSPENDING: /* its end is part of that, and is told by its answer */
-		break;
 	default:
+		service->dead = true;
 		service_event(service, LIFECYCLE_EVENT_DIED);
 		break;
 	}
@@ -248,7 +252,7 @@ void service_stop_failed(struct service *service, const char *why)
 	if (mode == SPEC_STOP_SUSPEND)
 		service->idle.no_suspend = true;
 	service->put_mode = SPEC_STOP_DESTROY;
-	if (mode != SPEC_STOP_PAUSE && mode != SPEC_STOP_SUSPEND)
+	if ((mode != SPEC_STOP_PAUSE && mode != SPEC_STOP_SUSPEND) || service->dead)
 		service_event(service, LIFECYCLE_EVENT_STOP_FAILED);
 	else if (mode == SPEC_STOP_SUSPEND && service->was_paused)
 		service_event(service, LIFECYCLE_EVENT_STILL_PAUSED);
@@ -298,6 +302,7 @@ void service_found(struct service *service, uint32_t domid, enum service_found f
 	if (runs && service->image)
 		service_discard(service); /* of before it ran on: never to be restored */
 	service->adopted = true;
+	service->dead = false;
 	idle_surveyed(service);
 	switch (found) {
 	case SERVICE_RUNNING:

@@ -216,7 +216,36 @@ static void test_wake_fails(void **state)
 	created(w, 0, 8);
 	frame(w, 0);
 	DNS("ready 0; ");
+	is(w, "a", "boot/how", "booted");
+	is(w, "a", "notice", "its domain 7 cannot be woken: no such domain");
 	end(w);
+}
+
+/* It dies while it is being put to sleep: whoever wants it then gets another one. */
+static void test_dies_on_the_way_down(void **state)
+{
+	static const char *const phases[] = { "pausing", "suspending" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
+		for (int wanted = 0; wanted < 2; wanted++) {
+			struct world *w = ready_world(chain);
+
+			lead_to(w, phases[i]);
+			if (wanted)
+				want(w, 0);
+			died(w, 7, 3);
+			if (!wanted)
+				is(w, "a", "state", "stopping");
+			stop_failed(w, 0, 7);
+			loop_advance(w->loop, SECOND);
+			DNS(wanted ? "failed 0; " : "");
+			TOOLSTACK("stop 0 7; ");
+			stopped(w, 0, 7);
+			is(w, "a", "domid", "none");
+			end(w);
+		}
+	}
 }
 
 /* A guest that cannot be suspended stays as it is, and goes on to the next tier. */
@@ -698,6 +727,7 @@ int main(void)
 		cmocka_unit_test(test_restore_fails),
 		cmocka_unit_test(test_start_fails_and_the_image_stays),
 		cmocka_unit_test(test_wake_fails),
+		cmocka_unit_test(test_dies_on_the_way_down),
 		cmocka_unit_test(test_cannot_be_suspended),
 		cmocka_unit_test(test_pause_fails_while_wanted),
 		cmocka_unit_test(test_shutdown),
