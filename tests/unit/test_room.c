@@ -177,6 +177,50 @@ static void test_in_use_is_left_alone(void **state)
 	end(w);
 }
 
+static void test_paused_go_first(void **state)
+{
+	struct world *w = host(140, 0);
+
+	(void)state;
+	add_guest(w, "a", "");
+	add_guest(w, "b", "\"idle\":\"pause:10s\"");
+	add_guest(w, "c", "");
+	bring_up(w, 0);
+	bring_up(w, 1);
+	loop_advance(w->loop, 10 * SECOND);
+	retired(w, 1);
+	SAY(toolstack, paused, .id = 1, .domid = EACH(1));
+	loop_advance(w->loop, 2 * SECOND);
+	forget_log(w);
+	want(w, 2);
+	TOOLSTACK("stop 1 1001; ");
+	DNS("");
+	end(w);
+}
+
+/* It is asked for while its traffic is looked at: dns answers at once, and says nothing. */
+static void test_asked_while_looked_at(void **state)
+{
+	struct world *w = host(70, 0);
+
+	(void)state;
+	add_guest(w, "a", "\"nic\":\"br0\"");
+	add_guest(w, "b", "");
+	want(w, 0);
+	created(w, 0, EACH(0));
+	frame(w, 0);
+	loop_advance(w->loop, 2 * SECOND);
+	forget_log(w);
+	want(w, 1);
+	loop_advance(w->loop, 500 * MS);
+	asked(w, 0);
+	loop_advance(w->loop, 500 * MS);
+	DNS("");
+	loop_advance(w->loop, 2 * SECOND);
+	DNS("retire 0; ");
+	end(w);
+}
+
 /* A victim that is asked for meanwhile stays. */
 static void test_victim_is_wanted(void **state)
 {
@@ -258,6 +302,8 @@ int main(void)
 		cmocka_unit_test(test_least_recently_used),
 		cmocka_unit_test(test_tiers_and_order),
 		cmocka_unit_test(test_in_use_is_left_alone),
+		cmocka_unit_test(test_paused_go_first),
+		cmocka_unit_test(test_asked_while_looked_at),
 		cmocka_unit_test(test_victim_is_wanted),
 		cmocka_unit_test(test_reserve_and_hopeless),
 		cmocka_unit_test(test_first_come_first_served),

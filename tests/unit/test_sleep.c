@@ -137,6 +137,7 @@ static void test_wake(void **state)
 static void test_wanted_on_the_way_down(void **state)
 {
 	struct world *w = ready_world(chain);
+	struct answer answer;
 
 	(void)state;
 	lead_to(w, "pausing");
@@ -152,6 +153,10 @@ static void test_wanted_on_the_way_down(void **state)
 	TOOLSTACK("");
 	suspended(w);
 	TOOLSTACK("restore 0; ");
+	/* Neither its frame nor a delay is waited for. */
+	call(w, verb_service_set, "{\"name\":\"a\",\"values\":{\"response_delay\":5}}", &answer);
+	clear(&answer);
+	DNS("service 0 asleep; ");
 	restored(w, 7, "");
 	DNS("ready 0; ");
 	is(w, "a", "boot/how", "restored");
@@ -272,7 +277,9 @@ static void test_cannot_be_suspended(void **state)
 	TOOLSTACK("suspend 0 7; ");
 	stop_failed(w, 0, 7);
 	DNS("retire 0; ready 0; ");
-	loop_advance(w->loop, SECOND);
+	loop_advance(w->loop, SECOND - 1);
+	DNS("");
+	loop_advance(w->loop, 1);
 	DNS("retire 0; ");
 	retired(w, 0);
 	TOOLSTACK("stop 0 7; ");
@@ -510,6 +517,7 @@ static void test_traffic_while_it_retires(void **state)
 	/* And a want while the last look is under way. */
 	loop_advance(w->loop, 4 * SECOND);
 	DNS("retire 0; ");
+	w->traffic += 60; /* no more than an ARP request */
 	w->deaf = true;
 	retired(w, 0);
 	TOOLSTACK("measure 0 7; ");
@@ -518,6 +526,12 @@ static void test_traffic_while_it_retires(void **state)
 	SAY(toolstack, measured, .id = 0, .domid = 7, .tx = w->traffic);
 	TOOLSTACK("");
 	is(w, "a", "state", "ready");
+	w->deaf = false;
+	loop_advance(w->loop, 4 * SECOND);
+	DNS("retire 0; ");
+	w->traffic += 60;
+	retired(w, 0);
+	TOOLSTACK("stop 0 7; ");
 	end(w);
 }
 
