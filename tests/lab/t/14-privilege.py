@@ -96,4 +96,5 @@ if "ermission" not in stranger.stderr:
 same("jitsuctl by a member of the group", 0, as_user("jitsu", "jitsuctl", "list").returncode)
 note("dns and engine: user jitsu, no capability, no new privileges, nothing of Xen's open;",
      "dns: neither store nor control socket; control socket", mode(jitsu.CONTROL), "store", mode(jitsu.STORE))
+call("service.remove", {"name": "held"})
 jitsu.stop_jitsud(daemon)
