@@ -234,7 +234,7 @@ void verb_service_set(struct engine *engine, struct json_object *params, verb_do
 
 		if (strcmp(key, "same") == 0)
 			continue;
-		snprintf(text, sizeof text, "%s=%s", key, json_object_to_json_string(value));
+		snprintf(text, sizeof text, "%s=%s", key, json_object_to_json_string(value) ?: "");
 		json_object_array_add(strcmp(key, "memory") == 0 ? later : now,
 				      json_object_new_string(text));
 	}
