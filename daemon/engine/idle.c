@@ -191,6 +191,8 @@ void idle_timer(struct service *service)
 			look(service);
 	} else if (service->revive) {
 		service_summon(service);
+	} else if (service->parked || service->spec->pinned) {
+		return;
 	} else if (!service->engine->surveyed) {
 		service_wait_until(service, service_now(service) + LOOK_MIN);
 	} else if (next_tier(service, &mode, &after)) {

@@ -163,7 +163,8 @@ static void on_timer(void *arg)
 
 	switch (service->state) {
 	case LIFECYCLE_OFF:
-		service_summon(service);
+		if (service->revive) /* it was not stopped meanwhile */
+			service_summon(service);
 		break;
 	case LIFECYCLE_BOOTING:
 		ready_limit(service);

@@ -160,6 +160,11 @@ static void on_stopped(void *arg, const struct msg_stopped *m)
 	gone(arg, m->domid);
 }
 
+static void on_suspended(void *arg, const struct msg_suspended *m)
+{
+	gone(arg, m->domid);
+}
+
 static void on_died(void *arg, const struct msg_died *m)
 {
 	if (m->reason == 255) /* else it is still there, for the engine to stop */
@@ -172,6 +177,7 @@ void seen_message(struct seen *seen, uint64_t at, const char *way, const uint8_t
 		.start = on_start,
 		.created = on_created,
 		.stopped = on_stopped,
+		.suspended = on_suspended,
 		.died = on_died,
 		.survey = on_survey,
 		.found = on_found,
@@ -190,6 +196,7 @@ void seen_message(struct seen *seen, uint64_t at, const char *way, const uint8_t
 	case MESSAGE_start:
 	case MESSAGE_created:
 	case MESSAGE_stopped:
+	case MESSAGE_suspended:
 	case MESSAGE_died:
 	case MESSAGE_survey:
 	case MESSAGE_found:
