@@ -59,10 +59,10 @@ start_jitsud() {
 		--control $control --services-dir $work/none --wait-limit 60000 "$@" \
 		>$work/jitsud.log 2>&1 &
 	jitsud=$!
-	i=0
+	tries=0
 	until jitsuctl -s $control status >/dev/null 2>&1; do
-		i=$((i + 1))
-		[ $i -lt 100 ] || fail "jitsud does not answer"
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || fail "jitsud does not answer"
 		sleep 0.1
 	done
 }
@@ -79,14 +79,14 @@ remove() { call service.remove "{\"name\":\"$1\"}"; }
 
 # boot NAME KEY: $booted is that time of its last boot; waits until it is known.
 boot() {
-	i=0
+	tries=0
 	while :; do
 		call service.get "{\"name\":\"$1\"}"
 		booted=$(sed 's/^[0-9.]* //' $work/said | jq -r ".result.boot.$2 // empty")
 		[ -z "$booted" ] || break
 		! grep -q '"error":"' $work/said || fail "$1 did not start"
-		i=$((i + 1))
-		[ $i -lt 200 ] || fail "$1 has no boot.$2"
+		tries=$((tries + 1))
+		[ $tries -lt 200 ] || fail "$1 has no boot.$2"
 		sleep 0.5
 	done
 }
