@@ -159,6 +159,7 @@ static int open_resources(struct daemon *daemon, struct error *err)
 	resources->engine.listen = daemon->listen;
 	resources->toolstack.backend = config->backend;
 	resources->toolstack.boots = (unsigned)config->boots;
+	resources->toolstack.suspend_dir = config->suspend_dir;
 	return 0;
 }
 

@@ -17,7 +17,7 @@ struct loop;
 struct backend;
 
 #define BACKEND_DESTROYED_BEHIND_US 255
-#define BACKEND_CONSOLE_MAX 2048 /* bytes of a guest's last words, with the NUL */
+#define BACKEND_CONSOLE_MAX	    2048 /* bytes of a guest's last words, with the NUL */
 
 struct backend_config {
 	unsigned boots;		 /* at most so many builds at once */
@@ -90,8 +90,8 @@ struct backend_table {
 	void (*wake)(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid);
 	/* Ends in stopped; a domain that is or was gone anyway is BACKEND_GONE in any mode. limit
 	 * in ms: after that, one that does not shut down is destroyed. */
-	void (*stop)(struct backend *backend, uint32_t id, uint32_t domid,
-		     enum spec_stop_mode mode, uint32_t limit);
+	void (*stop)(struct backend *backend, uint32_t id, uint32_t domid, enum spec_stop_mode mode,
+		     uint32_t limit);
 	/* Deletes that service's suspend image, if there is one. */
 	void (*discard)(struct backend *backend, const uint8_t uuid[16]);
 	/* 0 and *out; -1 if there is no such domain. */

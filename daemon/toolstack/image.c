@@ -291,9 +291,37 @@ int image_check_kernel(const char *path, enum spec_type type, char **resolved, s
 	return 0;
 }
 
-int image_check_ramdisk(const char *path, char **resolved, struct error *err)
+int image_check_file(const char *field, const char *path, char **resolved, struct error *err)
 {
-	cleanup_close int fd = open_trusted("ramdisk", path, resolved, err);
+	cleanup_close int fd = open_trusted(field, path, resolved, err);
 
 	return fd < 0 ? -1 : 0;
+}
+
+int image_check_ramdisk(const char *path, char **resolved, struct error *err)
+{
+	return image_check_file("ramdisk", path, resolved, err);
+}
+
+char *image_read(const char *field, const char *path, size_t size, size_t *used, struct error *err)
+{
+	cleanup_free char *real = NULL, *text = NULL;
+	cleanup_close int fd = open_trusted(field, path, &real, err);
+	struct stat st;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size > size) {
+		error_field(err, ERROR_INPUT, field, path, "expected at most %zu bytes", size);
+		return NULL;
+	}
+	size = (size_t)st.st_size;
+	text = malloc(size + 1);
+	if (!text || !read_at(fd, text, size, 0)) {
+		error_field(err, ERROR_INPUT, field, path, "cannot be read");
+		return NULL;
+	}
+	text[size] = '\0';
+	*used = size;
+	return TAKE(text);
 }

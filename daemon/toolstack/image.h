@@ -1,9 +1,11 @@
 /*
- * Kernels and ramdisks: whether a file can be trusted, and whether it is something Xen boots.
- * Safe to call from any thread.
+ * Kernels, ramdisks and other files: whether one can be trusted, and whether it is something Xen
+ * boots. Safe to call from any thread.
  */
 #ifndef JITSU_TOOLSTACK_IMAGE_H
 #define JITSU_TOOLSTACK_IMAGE_H
+
+#include <stddef.h>
 
 #include "proto/spec.h"
 
@@ -17,7 +19,12 @@ struct error;
  * *resolved is untouched.
  */
 int image_check_kernel(const char *path, enum spec_type type, char **resolved, struct error *err);
+int image_check_file(const char *field, const char *path, char **resolved, struct error *err);
 int image_check_ramdisk(const char *path, char **resolved, struct error *err);
+
+/* A file's text, at most `size` bytes of it, the caller's to free; *used without the NUL at its
+ * end. NULL with an error; one that is larger is an error, too. */
+char *image_read(const char *field, const char *path, size_t size, size_t *used, struct error *err);
 
 /*
  * What an open file is: NULL if Xen can boot it as a guest of that type, otherwise what it lacks

@@ -156,13 +156,13 @@ static void stop(struct toolstack *toolstack, const struct order *order)
 {
 	/* Domain 0 is the host itself. */
 	if (order->domid == 0 || order->mode >= SPEC_STOP_MODES) {
-		message_send_stop_failed(toolstack->link,
-					 &(struct msg_stop_failed){
-						 .id = order->id,
-						 .domid = order->domid,
-						 .text = order->domid ? "unknown stop mode"
-								      : "domain 0 is no guest",
-					 });
+		message_send_stop_failed(
+			toolstack->link,
+			&(struct msg_stop_failed){
+				.id = order->id,
+				.domid = order->domid,
+				.text = order->domid ? "unknown stop mode" : "domain 0 is no guest",
+			});
 		return;
 	}
 	toolstack->table->stop(toolstack->backend, order->id, order->domid,
@@ -366,7 +366,8 @@ static void on_stopped(void *arg, uint32_t id, uint32_t domid, enum backend_end 
 	} else if (reporting(toolstack)) {
 		switch (end) {
 		case BACKEND_GONE:
-			message_send_stopped(toolstack->link, &(struct msg_stopped){ id, domid, at });
+			message_send_stopped(toolstack->link,
+					     &(struct msg_stopped){ id, domid, at });
 			break;
 		case BACKEND_PAUSED:
 			message_send_paused(toolstack->link, &(struct msg_paused){ id, domid, at });
@@ -431,10 +432,8 @@ static void take_start(void *arg, const struct msg_start *m)
 
 static void take_wake(void *arg, const struct msg_wake *m)
 {
-	take_order(arg, &(struct order){ .obey = wake,
-					 .id = m->id,
-					 .boot = m->boot,
-					 .domid = m->domid });
+	take_order(arg, &(struct order){
+				.obey = wake, .id = m->id, .boot = m->boot, .domid = m->domid });
 }
 
 static void take_stop(void *arg, const struct msg_stop *m)

@@ -16,8 +16,8 @@ struct error;
 struct loop;
 
 struct toolstack_config {
-	const char *backend; /* a name from toolstack_backends */
-	unsigned boots;	     /* at most so many builds at once */
+	const char *backend;	 /* a name from toolstack_backends */
+	unsigned boots;		 /* at most so many builds at once */
 	const char *suspend_dir; /* for suspend images: root's alone; made if it is not there; NULL:
 				  * guests cannot be suspended */
 };

@@ -185,6 +185,35 @@ int vif_plug(const char *interface, const char *bridge, unsigned limit, struct e
 	return 0;
 }
 
+/* Documentation/ABI/testing/sysfs-class-net-statistics */
+static int read_counter(const char *interface, const char *counter, uint64_t *out)
+{
+	char path[96];
+	unsigned long long value;
+	FILE *file;
+	int r;
+
+	snprintf(path, sizeof path, "/sys/class/net/%s/statistics/%s", interface, counter);
+	file = fopen(path, "re");
+	if (!file)
+		return -1;
+	r = fscanf(file, "%llu", &value);
+	fclose(file);
+	if (r != 1)
+		return -1;
+	*out = value;
+	return 0;
+}
+
+int vif_traffic(const char *interface, uint64_t *rx, uint64_t *tx)
+{
+	/* What the guest receives is what its interface here sends. */
+	if (read_counter(interface, "tx_bytes", rx) < 0 ||
+	    read_counter(interface, "rx_bytes", tx) < 0)
+		return -1;
+	return 0;
+}
+
 int vif_listen(const char *interface, struct error *err)
 {
 	struct sock_filter snap = { .code = BPF_RET | BPF_K, .k = FRAME_SNAP };

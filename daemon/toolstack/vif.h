@@ -25,6 +25,10 @@ int vif_check_bridge(const char *bridge, struct error *err);
  */
 int vif_plug(const char *interface, const char *bridge, unsigned limit, struct error *err);
 
+/* Bytes since its creation: to the guest and from the guest. 0, or -1 if there is no such
+ * interface. */
+int vif_traffic(const char *interface, uint64_t *rx, uint64_t *tx);
+
 /*
  * A packet socket that is readable once a frame has come out of the guest (frames to the guest do
  * not count). The caller's to close. -1 with an error.

@@ -2,7 +2,9 @@
  * Drives the libxl backend by hand, without engine or dns: for tests of the toolstack room in the
  * lab. Each line on standard input is a command, each event a line on standard output.
  *
- *   start ID JSON   check JSON   stop ID DOMID   survey   sleep MS   wait EVENT [COUNT]   quit
+ *   start ID JSON   restore ID JSON   check JSON   stop ID DOMID   pause ID DOMID   wake ID DOMID
+ *   suspend ID DOMID   shutdown ID DOMID MS   measure DOMID   survey   sleep MS
+ *   run COMMAND   wait EVENT [COUNT]   quit
  *
  * `wait` goes on when EVENT (a line's first word) has come COUNT times since the last `wait` of
  * it. Times are ms since the program began. Built by hand, after `make`:
@@ -22,7 +24,7 @@
 #include "toolstack/backend.h"
 
 #define EVENTS	   16
-#define WAIT_LIMIT (60 * USEC_PER_SEC)
+#define WAIT_LIMIT (120 * USEC_PER_SEC)
 
 static struct {
 	struct loop *loop;
@@ -65,13 +67,30 @@ static void happened(const char *name)
 	}
 }
 
-static void on_created(void *arg, uint32_t id, uint32_t boot, uint32_t domid, uint64_t began,
-		       uint64_t at)
+static void on_created(void *arg, const struct backend_created *c)
 {
 	(void)arg;
-	printf("created id %u boot %u domid %u began %.2f at %.2f took %.2f\n", id, boot, domid,
-	       ms(began), ms(at), ms(at) - ms(began));
+	printf("created id %u boot %u domid %u restored %d began %.2f at %.2f took %.2f%s%s\n",
+	       c->id, c->boot, c->domid, c->restored, ms(c->began), ms(c->at),
+	       ms(c->at) - ms(c->began), c->note[0] ? " note: " : "", c->note);
 	happened("created");
+}
+
+static void on_key(void *arg, uint32_t id, uint32_t boot, uint64_t at)
+{
+	(void)arg;
+	printf("key id %u boot %u at %.2f\n", id, boot, ms(at));
+	happened("key");
+}
+
+static uint64_t wake_began;
+
+static void on_woken(void *arg, uint32_t id, uint32_t boot, uint64_t at, const struct error *err)
+{
+	(void)arg;
+	printf("woken id %u boot %u at %.2f took %.2f%s%s\n", id, boot, ms(at),
+	       ms(at) - ms(wake_began), err ? " error: " : "", err ? err->text : "");
+	happened("woken");
 }
 
 static void on_frame(void *arg, uint32_t id, uint32_t boot, uint64_t at)
@@ -89,40 +108,63 @@ static void on_start_failed(void *arg, uint32_t id, uint32_t boot, const struct 
 	happened("start_failed");
 }
 
-static void on_died(void *arg, uint32_t domid, uint8_t reason)
+static void on_died(void *arg, uint32_t domid, uint8_t reason, const char *console)
 {
 	(void)arg;
-	printf("died domid %u reason %u at %.2f\n", domid, reason, ms(loop_now(driver.loop)));
+	printf("died domid %u reason %u at %.2f console %zu bytes:\n%s\n", domid, reason,
+	       ms(loop_now(driver.loop)), strlen(console), console);
 	happened("died");
 }
 
 static uint64_t stop_began;
 
-static void on_stopped(void *arg, uint32_t id, uint32_t domid, const struct error *err)
+static void on_stopped(void *arg, uint32_t id, uint32_t domid, enum backend_end end, uint64_t now,
+		       const struct error *err)
 {
-	uint64_t now = loop_now(driver.loop);
+	static const char *const ends[] = { "stopped", "paused", "suspended" };
 
 	(void)arg;
-	printf("stopped id %u domid %u at %.2f took %.2f%s%s\n", id, domid, ms(now),
-	       ms(now) - ms(stop_began), err ? " error: " : "", err ? err->text : "");
-	happened("stopped");
+	printf("%s id %u domid %u at %.2f took %.2f%s%s\n", err ? "stop_failed" : ends[end], id,
+	       domid, ms(now), ms(now) - ms(stop_began), err ? " error: " : "",
+	       err ? err->text : "");
+	happened(err ? "stop_failed" : ends[end]);
 }
 
 static void on_domain(void *arg, const struct backend_domain *domain)
 {
 	(void)arg;
-	printf("found domid %u uuid %02x%02x… whole %d running %d service '%s'\n", domain->domid,
-	       domain->uuid[0], domain->uuid[1], domain->whole, domain->running, domain->service);
+	printf("found domid %u uuid %02x%02x… whole %d running %d paused %d service '%s'\n",
+	       domain->domid, domain->uuid[0], domain->uuid[1], domain->whole, domain->running,
+	       domain->paused, domain->service);
 	happened("found");
+}
+
+static void on_image(void *arg, const uint8_t uuid[16])
+{
+	(void)arg;
+	printf("image uuid %02x%02x…\n", uuid[0], uuid[1]);
+	happened("image");
+}
+
+static void measure(unsigned domid)
+{
+	struct backend_traffic traffic = { 0 };
+	int rc = backend_libxl.measure(driver.backend, domid, &traffic);
+
+	printf("measured domid %u rc %d rx %llu tx %llu\n", domid, rc,
+	       (unsigned long long)traffic.rx, (unsigned long long)traffic.tx);
+	happened("measured");
 }
 
 static void survey(void)
 {
-	struct backend_host host;
+	struct backend_survey findings = { on_domain, on_image, NULL };
+	struct backend_host host = { 0 };
 	struct error err;
 	uint64_t began = loop_now(driver.loop);
 
-	if (backend_libxl.survey(driver.backend, on_domain, NULL, &host, &err) < 0)
+	if (backend_libxl.survey(driver.backend, &findings, &err) < 0 ||
+	    backend_libxl.host(driver.backend, &host, &err) < 0)
 		printf("survey_failed %s\n", err.text);
 	else
 		printf("survey_end free %llu total %llu version %s took %.2f\n",
@@ -147,11 +189,14 @@ static void check(const char *text)
 {
 	struct error err = { .kind = ERROR_NONE };
 	struct spec *spec = read_spec(text);
+	char *addition = NULL;
 
 	if (!spec)
 		return;
-	backend_libxl.check(driver.backend, spec, &err);
-	printf("checked kind %s field '%s': %s\n", error_kind_name(err.kind), err.field, err.text);
+	backend_libxl.check(driver.backend, spec, &addition, &err);
+	printf("checked kind %s field '%s': %s; addition %s\n", error_kind_name(err.kind),
+	       err.field, err.text, addition ? addition : "");
+	free(addition);
 	spec_free(spec);
 	happened("checked");
 }
@@ -160,20 +205,46 @@ static void check(const char *text)
 static bool obey(char *line)
 {
 	static unsigned boots;
+	static const struct {
+		const char *word;
+		enum spec_stop_mode mode;
+	} stops[] = {
+		{ "stop", SPEC_STOP_DESTROY },
+		{ "pause", SPEC_STOP_PAUSE },
+		{ "suspend", SPEC_STOP_SUSPEND },
+		{ "shutdown", SPEC_STOP_SHUTDOWN },
+	};
 	unsigned id, domid, count = 1;
 	char name[24];
 	int at;
 
-	if (sscanf(line, "start %u %n", &id, &at) == 1) {
+	for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+		unsigned limit = 10000;
+
+		if (sscanf(line, "%23s %u %u %u", name, &id, &domid, &limit) >= 3 &&
+		    strcmp(name, stops[i].word) == 0) {
+			stop_began = loop_now(driver.loop);
+			backend_libxl.stop(driver.backend, id, domid, stops[i].mode, limit);
+			return true;
+		}
+	}
+	if (sscanf(line, "start %u %n", &id, &at) == 1 ||
+	    sscanf(line, "restore %u %n", &id, &at) == 1) {
 		struct spec *spec = read_spec(line + at);
 
 		if (spec)
-			backend_libxl.start(driver.backend, id, ++boots, spec);
+			backend_libxl.start(driver.backend, id, ++boots, line[0] == 'r', spec);
+	} else if (sscanf(line, "wake %u %u", &id, &domid) == 2) {
+		wake_began = loop_now(driver.loop);
+		backend_libxl.wake(driver.backend, id, ++boots, domid);
+	} else if (sscanf(line, "measure %u", &domid) == 1) {
+		measure(domid);
+	} else if (strncmp(line, "run ", 4) == 0) {
+		fflush(stdout);
+		if (system(line + 4) != 0)
+			printf("run_failed %s\n", line + 4);
 	} else if (strncmp(line, "check ", 6) == 0) {
 		check(line + 6);
-	} else if (sscanf(line, "stop %u %u", &id, &domid) == 2) {
-		stop_began = loop_now(driver.loop);
-		backend_libxl.stop(driver.backend, id, domid, SPEC_STOP_DESTROY, 0);
 	} else if (strcmp(line, "survey") == 0) {
 		survey();
 	} else if (sscanf(line, "sleep %u", &count) == 1) {
@@ -218,8 +289,10 @@ static void on_next(void *arg)
 
 int main(int argc, char **argv)
 {
-	static const struct backend_sink sink = { on_created, on_frame, on_start_failed, on_died,
-						  on_stopped };
+	static const struct backend_sink sink = { on_created, on_frame, on_key,	   on_start_failed,
+						  on_woken,   on_died,	on_stopped };
+	static const struct backend_config config = { .boots = 4,
+						      .suspend_dir = "/run/jitsu-suspend" };
 	struct error err;
 
 	log_open("driver",
@@ -227,7 +300,7 @@ int main(int argc, char **argv)
 	driver.loop = loop_new(LOOP_CLOCK_REAL);
 	driver.origin = loop_now(driver.loop);
 	driver.next = timer_new(driver.loop, on_next, NULL);
-	driver.backend = backend_libxl.open(driver.loop, 4, &sink, NULL, &err);
+	driver.backend = backend_libxl.open(driver.loop, &config, &sink, NULL, &err);
 	if (!driver.backend) {
 		printf("open_failed %s\n", err.text);
 		return 1;

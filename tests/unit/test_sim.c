@@ -76,7 +76,8 @@ static void start_failed(void *arg, uint32_t id, uint32_t boot, const struct err
 
 static void died(void *arg, uint32_t domid, uint8_t reason, const char *console)
 {
-	say(arg, "died d%u %u %u%s%s; ", domid, reason, now_ms(arg), console[0] ? " " : "", console);
+	say(arg, "died d%u %u %u%s%s; ", domid, reason, now_ms(arg), console[0] ? " " : "",
+	    console);
 }
 
 static void stopped(void *arg, uint32_t id, uint32_t domid, enum backend_end end, uint64_t at,
@@ -100,8 +101,8 @@ static void happened(struct world *w, const char *expected)
 
 static int setup(void **state)
 {
-	static const struct backend_sink sink = { created, frame, key, start_failed, woken, died,
-						  stopped };
+	static const struct backend_sink sink = { created, frame, key,	  start_failed,
+						  woken,   died,  stopped };
 	static const struct backend_config config = { .boots = 1 };
 	static struct world w;
 	struct error err;
@@ -178,9 +179,9 @@ static size_t survey(struct world *w, struct backend_host *host)
 	struct error err;
 
 	w->found = 0;
-	assert_int_equal(backend_sim.survey(
-				 w->backend, &(struct backend_survey){ found, image, w }, &err),
-			 0);
+	assert_int_equal(
+		backend_sim.survey(w->backend, &(struct backend_survey){ found, image, w }, &err),
+		0);
 	assert_int_equal(backend_sim.host(w->backend, host ? host : &ignored, &err), 0);
 	return w->found;
 }
@@ -305,8 +306,9 @@ static void test_pause_and_wake(void **state)
 	struct world *w = *state;
 	struct backend_traffic traffic;
 
-	start(w, 1, 1, ",\"nic\":\"br0\",\"sim_frame\":100,\"sim_death\":200,\"sim_traffic\":1000,"
-		       "\"wait_for_key\":\"data/a\",\"sim_key\":150,\"sim_wake\":7");
+	start(w, 1, 1,
+	      ",\"nic\":\"br0\",\"sim_frame\":100,\"sim_death\":200,\"sim_traffic\":1000,"
+	      "\"wait_for_key\":\"data/a\",\"sim_key\":150,\"sim_wake\":7");
 	pass(w, 70);
 	happened(w, "created 1/1 d1 1000-1020; ");
 	/* Its time stands still: 50 ms of each of its timers are over. */

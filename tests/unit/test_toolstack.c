@@ -77,8 +77,8 @@ static void take_checked(void *arg, const struct msg_checked *m)
 
 static void take_created(void *arg, const struct msg_created *m)
 {
-	say(arg, "created %u/%u d%u%s%s; ", m->id, m->boot, m->domid, m->restored ? " restored" : "",
-	    m->note);
+	say(arg, "created %u/%u d%u%s%s; ", m->id, m->boot, m->domid,
+	    m->restored ? " restored" : "", m->note);
 }
 
 static void take_key(void *arg, const struct msg_key *m)

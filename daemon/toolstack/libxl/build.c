@@ -9,7 +9,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "proto/spec.h"
-#include "toolstack/image.h"
+#include "toolstack/libxl/device.h"
+#include "toolstack/libxl/images.h"
 #include "toolstack/libxl/nic.h"
 #include "toolstack/libxl/xen.h"
 #include "toolstack/vif.h"
@@ -26,139 +27,7 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-static char *copy(const char *text)
-{
-	char *s = text ? strdup(text) : NULL;
-
-	if (text && !s)
-		abort();
-	return s;
-}
-
-/* Check */
-
-static int check_files(const struct spec *spec, char **kernel, char **ramdisk, struct error *err)
-{
-	cleanup_free char *real = NULL;
-
-	if (!spec->kernel)
-		return error_field(err, ERROR_INPUT, "kernel", NULL,
-				   "expected the path of a kernel");
-	if (image_check_kernel(spec->kernel, spec->type, &real, err) < 0 ||
-	    (spec->ramdisk && image_check_ramdisk(spec->ramdisk, ramdisk, err) < 0))
-		return -1;
-	*kernel = TAKE(real);
-	return 0;
-}
-
-static int check_host(struct xen *xen, const struct spec *spec, struct error *err)
-{
-	libxl_physinfo host; /* neither of the two owns memory of what is asked here */
-	libxl_dominfo dom0;
-	uint64_t guests;
-	char value[32];
-	int rc;
-
-	libxl_physinfo_init(&host);
-	libxl_dominfo_init(&dom0);
-	rc = libxl_get_physinfo(xen->ctx, &host);
-	if (!rc)
-		rc = libxl_domain_info(xen->ctx, &dom0, 0);
-	guests = host.total_pages * PAGE_KIB;
-	guests -= guests < dom0.current_memkb ? guests : dom0.current_memkb;
-	if (rc)
-		return xen_error(xen, rc, err, "cannot ask Xen about the host");
-	if (spec->type == SPEC_TYPE_PVH && !host.cap_hvm)
-		return error_field(err, ERROR_INPUT, "type", "pvh",
-				   "this host's processor or firmware does not offer what pvh "
-				   "needs; expected pv");
-	if (spec->type == SPEC_TYPE_PV && !host.cap_pv)
-		return error_field(err, ERROR_INPUT, "type", "pv",
-				   "this Xen is built without pv; expected pvh");
-	if (spec->memory > guests) {
-		snprintf(value, sizeof value, "%llu", (unsigned long long)spec->memory);
-		return error_field(err, ERROR_INPUT, "memory", value,
-				   "expected at most %llu KiB: the host has %llu KiB and domain 0 "
-				   "uses %llu KiB of them",
-				   (unsigned long long)guests,
-				   (unsigned long long)host.total_pages * PAGE_KIB,
-				   (unsigned long long)host.total_pages * PAGE_KIB - guests);
-	}
-	if (spec->vcpus != SPEC_UNSET && spec->vcpus > (int64_t)host.nr_cpus) {
-		snprintf(value, sizeof value, "%lld", (long long)spec->vcpus);
-		return error_field(err, ERROR_INPUT, "vcpus", value,
-				   "expected at most %u, which the host has", host.nr_cpus);
-	}
-	return 0;
-}
-
-static int check_bridges(const struct spec *spec, struct error *err)
-{
-	for (size_t i = 0; i < spec->nic.n; i++)
-		if (vif_check_bridge(spec->nic.v[i], err) < 0)
-			return -1;
-	return 0;
-}
-
-int build_check(struct xen *xen, const struct spec *spec, char **kernel, char **ramdisk,
-		struct error *err)
-{
-	cleanup_free char *kernel_path = NULL, *ramdisk_path = NULL;
-
-	xen_begin(xen);
-	if (check_files(spec, &kernel_path, &ramdisk_path, err) < 0 ||
-	    check_bridges(spec, err) < 0 || check_host(xen, spec, err) < 0)
-		return -1;
-	*kernel = TAKE(kernel_path);
-	*ramdisk = TAKE(ramdisk_path);
-	return 0;
-}
-
 /* Start */
-
-static void set_pairs(libxl_key_value_list *list, const char *const *pairs, size_t count)
-{
-	*list = calloc(count + 1, sizeof **list);
-	if (!*list)
-		abort();
-	for (size_t i = 0; i < count; i++)
-		(*list)[i] = copy(pairs[i]);
-}
-
-/* The paths become the configuration's. */
-static void configure(struct xen *xen, libxl_domain_config *config, const struct spec *spec,
-		      char *kernel, char *ramdisk)
-{
-	const char *const mark[] = { BUILD_MARK_SERVICE, spec->name };
-	libxl_domain_type type = spec->type == SPEC_TYPE_PVH ? LIBXL_DOMAIN_TYPE_PVH
-							     : LIBXL_DOMAIN_TYPE_PV;
-	libxl_domain_create_info *c_info = &config->c_info;
-	libxl_domain_build_info *b_info = &config->b_info;
-	int vcpus = spec->vcpus == SPEC_UNSET ? 1 : (int)spec->vcpus;
-
-	c_info->type = type;
-	c_info->name = copy(spec->name);
-	memcpy(libxl_uuid_bytearray(&c_info->uuid), spec->uuid, sizeof spec->uuid);
-	set_pairs(&c_info->xsdata, mark, ARRAY_SIZE(mark));
-	c_info->passthrough = LIBXL_PASSTHROUGH_DISABLED;
-
-	libxl_domain_build_info_init_type(b_info, type);
-	b_info->kernel = kernel;
-	b_info->ramdisk = ramdisk;
-	b_info->cmdline = copy(spec->cmdline);
-	b_info->max_memkb = b_info->target_memkb = spec->memory;
-	b_info->max_vcpus = vcpus;
-	if (libxl_cpu_bitmap_alloc(xen->ctx, &b_info->avail_vcpus, vcpus))
-		abort();
-	libxl_bitmap_set_any(&b_info->avail_vcpus);
-	/* Placement asks about every domain and every processor, for each guest anew. */
-	libxl_defbool_set(&b_info->numa_placement, false);
-	libxl_defbool_set(&b_info->claim_mode, false);
-
-	/* A domain that ends stays, until the engine has had its say. */
-	config->on_poweroff = config->on_reboot = config->on_watchdog = config->on_crash =
-		config->on_soft_reset = LIBXL_ACTION_ON_SHUTDOWN_PRESERVE;
-}
 
 /* Why libxl has refused, where there is more to say than libxl does. */
 static void explain(struct xen *xen, const struct spec *spec, int rc, struct error *err)
@@ -185,16 +54,26 @@ static void explain(struct xen *xen, const struct spec *spec, int rc, struct err
 	libxl_physinfo_dispose(&host);
 }
 
-static int create(struct xen *xen, const struct spec *spec, char *kernel, char *ramdisk,
+/* From its image, or (-1) afresh. */
+static int create(struct xen *xen, const struct spec *spec, const struct plan *plan, int image,
 		  uint32_t *domid, struct error *err)
 {
 	libxl_domain_config config;
+	libxl_domain_restore_params params;
 	uint32_t made = NO_DOMAIN;
 	int rc;
 
 	libxl_domain_config_init(&config);
-	configure(xen, &config, spec, kernel, ramdisk);
-	rc = libxl_domain_create_new(xen->ctx, &config, &made, NULL, NULL);
+	plan_configure(xen, &config, spec, plan);
+	if (image < 0) {
+		rc = libxl_domain_create_new(xen->ctx, &config, &made, NULL, NULL);
+	} else {
+		libxl_domain_restore_params_init(&params);
+		params.stream_version = 2; /* what libxl_domain_suspend writes */
+		rc = libxl_domain_create_restore(xen->ctx, &config, &made, image, -1, &params, NULL,
+						 NULL);
+		libxl_domain_restore_params_dispose(&params);
+	}
 	libxl_domain_config_dispose(&config);
 	if (rc) {
 		explain(xen, spec, rc, err);
@@ -207,13 +86,30 @@ static int create(struct xen *xen, const struct spec *spec, char *kernel, char *
 	return 0;
 }
 
-static int plug(const struct spec *spec, struct build *build, struct error *err)
+/* The image first, if there is one; what is wrong with it becomes the note. */
+static int make(struct xen *xen, const struct spec *spec, const struct plan *plan, int images,
+		bool restore, struct build *build, struct error *err)
+{
+	cleanup_close int image = restore && images >= 0 ? images_find(images, spec->uuid) : -1;
+
+	if (image >= 0) {
+		build->restored = create(xen, spec, plan, image, &build->domid, err) == 0;
+		if (build->restored)
+			return 0;
+		snprintf(build->note, sizeof build->note, "%s", err->text);
+		xen_begin(xen);
+	}
+	return create(xen, spec, plan, -1, &build->domid, err);
+}
+
+static int plug(const struct spec *spec, const struct plan *plan, struct build *build,
+		struct error *err)
 {
 	for (size_t i = 0; i < spec->nic.n && i < BUILD_NICS_MAX; i++) {
 		char interface[VIF_NAME_MAX];
 
 		vif_name(interface, build->domid, (unsigned)i);
-		if (vif_plug(interface, spec->nic.v[i], VIF_LIMIT, err) < 0)
+		if (!plan->scripts[i] && vif_plug(interface, spec->nic.v[i], VIF_LIMIT, err) < 0)
 			return -1;
 		build->frames[i] = vif_listen(interface, err);
 		if (build->frames[i] < 0)
@@ -233,42 +129,67 @@ static int release(struct xen *xen, uint32_t domid, struct error *err)
 	return rc ? xen_error(xen, rc, err, "cannot let domain %u run", domid) : 0;
 }
 
-static int finish(struct xen *xen, const struct spec *spec, struct build *build, struct error *err)
+static int add_devices(struct xen *xen, const struct spec *spec, const struct plan *plan,
+		       uint32_t domid, struct error *err)
+{
+	if (!plan->scripts[0] && nic_add(xen, domid, spec, err) < 0)
+		return -1;
+	return disk_add(xen, domid, &plan->disks, err);
+}
+
+static int finish(struct xen *xen, const struct spec *spec, const struct plan *plan, int images,
+		  struct build *build, struct error *err)
 {
 	uint64_t made = now(), told, plugged;
 
-	if (nic_add(xen, build->domid, spec, err) < 0)
+	if (add_devices(xen, spec, plan, build->domid, err) < 0)
 		return -1;
 	told = now();
-	if (plug(spec, build, err) < 0)
+	if (plug(spec, plan, build, err) < 0)
 		return -1;
 	plugged = now();
+	if (plan->rumprun && !xen_write(xen, build->domid, "rumprun/cfg", plan->rumprun))
+		return error_errno(err, "cannot write the rumprun configuration to xenstore");
+	if (images >= 0)
+		images_drop(images, spec->uuid);
 	if (release(xen, build->domid, err) < 0)
 		return -1;
 	build->at = now();
-	log_debug("domain %u: checked and made in %u µs, nics written in %u, plugged in %u, "
+	log_debug("domain %u: checked and made in %u µs, devices written in %u, plugged in %u, "
 		  "released in %u",
 		  build->domid, (unsigned)(made - build->began), (unsigned)(told - made),
 		  (unsigned)(plugged - told), (unsigned)(build->at - plugged));
 	return 0;
 }
 
-int build_start(struct xen *xen, const struct spec *spec, struct build *out, struct error *err)
+static int build(struct xen *xen, const struct spec *spec, const struct plan *plan, int images,
+		 bool restore, struct build *out, struct error *err)
 {
-	struct build build = { .began = now() };
-	char *kernel = NULL, *ramdisk = NULL;
-
-	if (build_check(xen, spec, &kernel, &ramdisk, err) < 0 ||
-	    create(xen, spec, kernel, ramdisk, &build.domid, err) < 0)
+	if (make(xen, spec, plan, images, restore, out, err) < 0)
 		return -1;
-	if (finish(xen, spec, &build, err) < 0) {
-		for (size_t i = 0; i < build.frame_count; i++)
-			close(build.frames[i]);
-		build_destroy(xen, build.domid, false, NULL);
+	if (finish(xen, spec, plan, images, out, err) < 0) {
+		for (size_t i = 0; i < out->frame_count; i++)
+			close(out->frames[i]);
+		build_destroy(xen, out->domid, false, NULL);
 		return -1;
 	}
-	*out = build;
 	return 0;
+}
+
+int build_start(struct xen *xen, const struct spec *spec, int images, bool restore,
+		struct build *out, struct error *err)
+{
+	struct build made = { .began = now() };
+	struct plan plan;
+	int r;
+
+	if (plan_make(xen, spec, &plan, err) < 0)
+		return -1;
+	r = build(xen, spec, &plan, images, restore, &made, err);
+	plan_release(&plan);
+	if (r == 0)
+		*out = made;
+	return r;
 }
 
 /* Stop */
@@ -292,6 +213,18 @@ static bool is_half_made(struct xen *xen, uint32_t domid)
 	return !name && never_ran;
 }
 
+/* What libxl does not do itself. */
+static void remove_devices(struct xen *xen, uint32_t domid)
+{
+	cleanup_free char *scripts = xen_read(xen, domid, PLAN_MARK_SCRIPTS);
+	cleanup_free char *disks = xen_read(xen, domid, PLAN_MARK_DISKS);
+
+	if (!scripts)
+		device_remove(xen, domid, "vif");
+	if (!disks)
+		device_remove(xen, domid, "vbd");
+}
+
 int build_destroy(struct xen *xen, uint32_t domid, bool marked, struct error *err)
 {
 	cleanup_free char *service = marked ? xen_read(xen, domid, BUILD_MARK_SERVICE) : NULL;
@@ -299,14 +232,14 @@ int build_destroy(struct xen *xen, uint32_t domid, bool marked, struct error *er
 
 	xen_begin(xen);
 	if (!is_there(xen, domid)) {
-		nic_remove(xen, domid); /* who destroyed it may not know of them */
+		remove_devices(xen, domid); /* who destroyed it may not know of them */
 		return 0;
 	}
 	if (marked && !service && !is_half_made(xen, domid))
 		return error_set(err, ERROR_CONFLICT,
 				 "domain %u was not started by jitsud: it is not ours to destroy",
 				 domid);
-	nic_remove(xen, domid);
+	remove_devices(xen, domid);
 	rc = libxl_domain_destroy(xen->ctx, domid, NULL);
 	if (!rc || !is_there(xen, domid))
 		return 0;

@@ -9,14 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct error;
+#include "base/error.h"
+#include "toolstack/libxl/plan.h"
+
 struct spec;
 struct xen;
 
-#define BUILD_NICS_MAX 16
+#define BUILD_NICS_MAX PLAN_NICS_MAX
 
-/* Our mark in xenstore, below the domain's folder, which the guest itself cannot write. */
-#define BUILD_MARK_SERVICE "jitsu/service"
+/* Our marks in xenstore, below the domain's folder, which the guest itself cannot write: in a
+ * domain of ours, and in one that is built to the end. */
+#define BUILD_MARK_SERVICE PLAN_MARK_SERVICE
 #define BUILD_MARK_WHOLE   "jitsu/built"
 
 struct build {
@@ -24,18 +27,18 @@ struct build {
 	uint64_t began, at;	    /* CLOCK_MONOTONIC in µs */
 	int frames[BUILD_NICS_MAX]; /* see vif_listen; the caller's to close */
 	size_t frame_count;
+	bool restored;
+	char note[ERROR_TEXT_MAX]; /* why it was booted although it was to be restored; "" if not */
 };
 
 /*
- * Can the host run it? Its files, its bridges, what Xen offers. *kernel and *ramdisk are the
- * paths to open (ramdisk NULL if there is none), the caller's to free. 0, or -1 with an error.
+ * Builds the domain, plugs its nics, marks it and lets it run. `images` is the folder of suspend
+ * images (-1: none): with `restore` it is made from its image if that works; and when it runs there
+ * is none any more, since it would be of another time than the guest's disks and peers. 0; or -1
+ * with an error, and nothing of it is left.
  */
-int build_check(struct xen *xen, const struct spec *spec, char **kernel, char **ramdisk,
-		struct error *err);
-
-/* Builds the domain, plugs its nics, marks it and lets it run. 0; or -1 with an error, and nothing
- * of it is left. */
-int build_start(struct xen *xen, const struct spec *spec, struct build *out, struct error *err);
+int build_start(struct xen *xen, const struct spec *spec, int images, bool restore,
+		struct build *out, struct error *err);
 
 /* 0 if it is gone, also if it was before. With `marked`, refused if it is somebody else's: if it
  * neither bears our mark nor was left half made, before it could bear any. */

@@ -12,10 +12,10 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-#define FIELD "suspend_dir"
-#define SUFFIX ".save"
+#define FIELD	    "suspend_dir"
+#define SUFFIX	    ".save"
 #define SUFFIX_HALF ".save.tmp"
-#define NAME_SIZE 64
+#define NAME_SIZE   64
 
 static void make_name(char out[NAME_SIZE], const uint8_t u[16], const char *suffix)
 {
@@ -40,8 +40,8 @@ static bool read_name(const char *name, const char *suffix, uint8_t uuid[16])
 	       (make_name(again, uuid, suffix), strcmp(again, name) == 0);
 }
 
-static int each_of(int images, const char *suffix,
-		   void (*each)(void *arg, const uint8_t uuid[16]), void *arg, struct error *err)
+static int each_of(int images, const char *suffix, void (*each)(void *arg, const uint8_t uuid[16]),
+		   void *arg, struct error *err)
 {
 	int fd = openat(images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -105,10 +105,11 @@ int images_open(const char *path, struct error *err)
 				   strerror(errno));
 	/* Who can write there can have root restore what he likes; who can read, reads guests. */
 	if (st.st_uid != geteuid() || (st.st_mode & 077))
-		return error_field(err, ERROR_INPUT, FIELD, path,
-				   "expected a folder of root's alone; mend it with: chown root %s && "
-				   "chmod 700 %s",
-				   path, path);
+		return error_field(
+			err, ERROR_INPUT, FIELD, path,
+			"expected a folder of root's alone; mend it with: chown root %s && "
+			"chmod 700 %s",
+			path, path);
 	images = fd;
 	if (each_of(images, SUFFIX_HALF, drop_half, &images, err) < 0)
 		return -1;

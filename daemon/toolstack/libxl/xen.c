@@ -161,14 +161,16 @@ int xen_error(struct xen *xen, int rc, struct error *err, const char *fmt, ...)
 			 log->last);
 }
 
-static void make_path(char out[128], uint32_t domid, const char *key)
+#define PATH_SIZE 1152 /* a key is up to 1,023 bytes */
+
+static void make_path(char out[PATH_SIZE], uint32_t domid, const char *key)
 {
-	snprintf(out, 128, "/local/domain/%u/%s", domid, key);
+	snprintf(out, PATH_SIZE, "/local/domain/%u/%s", domid, key);
 }
 
 bool xen_write(struct xen *xen, uint32_t domid, const char *key, const char *value)
 {
-	char path[128];
+	char path[PATH_SIZE];
 
 	make_path(path, domid, key);
 	return xs_write(xen->store, XBT_NULL, path, value, (unsigned)strlen(value));
@@ -176,7 +178,7 @@ bool xen_write(struct xen *xen, uint32_t domid, const char *key, const char *val
 
 char *xen_read(struct xen *xen, uint32_t domid, const char *key)
 {
-	char path[128];
+	char path[PATH_SIZE];
 
 	make_path(path, domid, key);
 	return xs_read(xen->store, XBT_NULL, path, NULL);

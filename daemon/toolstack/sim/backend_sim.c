@@ -9,15 +9,15 @@
 #include "base/loop.h"
 #include "toolstack/backend.h"
 
-#define BOOT_MS 20
-#define FRAME_MS 30
-#define STOP_MS 5
-#define WAKE_MS 2
-#define SUSPEND_MS 20
-#define RESTORE_MS 10
-#define MEMORY_KIB (UINT64_C(64) * 1024 * 1024)
+#define BOOT_MS	       20
+#define FRAME_MS       30
+#define STOP_MS	       5
+#define WAKE_MS	       2
+#define SUSPEND_MS     20
+#define RESTORE_MS     10
+#define MEMORY_KIB     (UINT64_C(64) * 1024 * 1024)
 #define MEMORY_DEFAULT 1024
-#define BUCKETS 4096
+#define BUCKETS	       4096
 
 enum phase { BUILDING, BOOTING, RUNNING, SHUT_DOWN, PAUSED, STOPPING };
 
@@ -32,8 +32,8 @@ struct sim {
 	struct spec *spec;
 	bool conflict; /* its name was taken */
 	struct timer *timer, *key;
-	uint64_t left, key_left; /* µs of its timers when it was interrupted */
-	uint64_t due, key_due;	 /* when they fire; 0: never */
+	uint64_t left, key_left;  /* µs of its timers when it was interrupted */
+	uint64_t due, key_due;	  /* when they fire; 0: never */
 	uint64_t ran, runs_since; /* µs that it ran before, and when it went on (0: it does not) */
 	LIST_ENTRY(sim) by_name, by_domid;
 };
@@ -433,7 +433,8 @@ static void sim_wake(struct backend *backend, uint32_t id, uint32_t boot, uint32
 static void tell_stopped(struct backend *backend, const struct deed *deed, enum backend_end end,
 			 const struct error *err)
 {
-	backend->sink.stopped(backend->arg, deed->id, deed->domid, end, loop_now(backend->loop), err);
+	backend->sink.stopped(backend->arg, deed->id, deed->domid, end, loop_now(backend->loop),
+			      err);
 }
 
 static void end_pause(struct backend *backend, const struct deed *deed, struct sim *sim)

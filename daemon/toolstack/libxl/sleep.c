@@ -1,0 +1,123 @@
+#include "toolstack/libxl/sleep.h"
+
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "toolstack/libxl/build.h"
+#include "toolstack/libxl/images.h"
+#include "toolstack/libxl/xen.h"
+
+int sleep_pause(struct xen *xen, uint32_t domid, struct error *err)
+{
+	int rc;
+
+	xen_begin(xen);
+	rc = libxl_domain_pause(xen->ctx, domid, NULL);
+	return rc ? xen_error(xen, rc, err, "cannot pause domain %u", domid) : 0;
+}
+
+int sleep_wake(struct xen *xen, uint32_t domid, struct error *err)
+{
+	int rc;
+
+	xen_begin(xen);
+	rc = libxl_domain_unpause(xen->ctx, domid, NULL);
+	return rc ? xen_error(xen, rc, err, "cannot unpause domain %u", domid) : 0;
+}
+
+int sleep_shut_down(struct xen *xen, uint32_t domid, struct error *err)
+{
+	/* xen/docs/misc/xenstore-paths.pandoc, ~/control/shutdown */
+	if (!xen_write(xen, domid, "control/shutdown", "poweroff"))
+		return error_errno(err, "cannot tell domain %u to shut down", domid);
+	return 0;
+}
+
+enum state { RUNS, WAITS /* for its suspend to be completed */, ENDED };
+
+static enum state look(struct xen *xen, uint32_t domid)
+{
+	libxl_dominfo info;
+	enum state state = RUNS;
+	int rc;
+
+	libxl_dominfo_init(&info);
+	rc = libxl_domain_info(xen->ctx, &info, domid);
+	if (rc == ERROR_DOMAIN_NOTFOUND || (!rc && info.dying))
+		state = ENDED;
+	else if (!rc && info.shutdown)
+		state = info.shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND ? WAITS : ENDED;
+	libxl_dominfo_dispose(&info);
+	return state;
+}
+
+static void set_mark(struct xen *xen, uint32_t domid, bool on)
+{
+	char path[64];
+
+	if (on) {
+		xen_write(xen, domid, SLEEP_MARK, "1");
+		return;
+	}
+	snprintf(path, sizeof path, "/local/domain/%u/" SLEEP_MARK, domid);
+	xs_rm(xen->store, XBT_NULL, path);
+}
+
+static int save(struct xen *xen, uint32_t domid, int images, const uint8_t uuid[16],
+		struct error *err)
+{
+	cleanup_close int fd = images_create(images, uuid, err);
+	int rc;
+
+	if (fd < 0)
+		return -1;
+	rc = libxl_domain_suspend(xen->ctx, domid, fd, 0, NULL);
+	if (rc)
+		return xen_error(xen, rc, err, "cannot suspend domain %u", domid);
+	return images_keep(images, uuid, fd, err);
+}
+
+/* As it was before. */
+static void undo(struct xen *xen, uint32_t domid, bool paused)
+{
+	if (look(xen, domid) == WAITS)
+		libxl_domain_resume(xen->ctx, domid, 1, NULL);
+	if (paused)
+		libxl_domain_pause(xen->ctx, domid, NULL);
+	set_mark(xen, domid, false);
+}
+
+enum sleep_end sleep_suspend(struct xen *xen, uint32_t domid, bool paused, int images,
+			     const uint8_t uuid[16], struct error *err)
+{
+	if (images < 0) {
+		error_set(err, ERROR_SYSTEM,
+			  "domain %u cannot be suspended: there is no suspend_dir", domid);
+		return SLEEP_FAILED;
+	}
+	xen_begin(xen);
+	set_mark(xen, domid, true);
+	/* It takes part in its own suspend. */
+	if (paused && sleep_wake(xen, domid, err) < 0) {
+		set_mark(xen, domid, false);
+		return SLEEP_FAILED;
+	}
+	if (save(xen, domid, images, uuid, err) < 0) {
+		enum state state = look(xen, domid);
+
+		images_drop(images, uuid);
+		if (state == ENDED && build_destroy(xen, domid, false, err) == 0)
+			return SLEEP_DIED;
+		if (state != ENDED)
+			undo(xen, domid, paused);
+		return SLEEP_FAILED;
+	}
+	if (build_destroy(xen, domid, false, err) < 0) {
+		/* Two of it must not be. */
+		images_drop(images, uuid);
+		undo(xen, domid, paused);
+		return SLEEP_FAILED;
+	}
+	return SLEEP_SUSPENDED;
+}

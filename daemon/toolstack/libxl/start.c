@@ -1,0 +1,101 @@
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "toolstack/libxl/console.h"
+#include "toolstack/libxl/crew.h"
+#include "toolstack/libxl/inside.h"
+
+struct start {
+	struct crew_job job; /* first */
+	struct backend *backend;
+	uint32_t id, boot;
+	int images; /* where to look for its image */
+	bool restore;
+	struct spec *spec;
+	struct build build;
+	off_t console_from;
+	int rc;
+	struct error err;
+};
+
+static void start_work(struct crew_job *job, struct xen *xen)
+{
+	struct start *start = (struct start *)job;
+
+	start->console_from = console_begin(start->spec->name);
+	start->rc = build_start(xen, start->spec, start->images, start->restore, &start->build,
+				&start->err);
+}
+
+static void start_free(struct start *start)
+{
+	for (size_t i = 0; i < start->build.frame_count; i++)
+		close(start->build.frames[i]);
+	spec_free(start->spec);
+	free(start);
+}
+
+static void report(struct start *start)
+{
+	struct backend *backend = start->backend;
+	struct build *build = &start->build;
+	const struct spec *spec = start->spec;
+	struct guest *guest = guest_new(backend, build->domid, spec->uuid, spec->name, &start->err);
+
+	if (!guest)
+		abort(); /* a domain that runs unwatched: begin anew and adopt it */
+	guest->id = start->id;
+	guest->boot = start->boot;
+	guest->console_from = start->console_from;
+	if (build->restored) {
+		/* It is ready, and says nothing anew. */
+		for (size_t i = 0; i < build->frame_count; i++)
+			close(build->frames[i]);
+	} else {
+		guest_listen(guest, build);
+		if (spec->wait_for_key &&
+		    guest_await_key(guest, spec->wait_for_key, &start->err) < 0)
+			abort(); /* xenstore is lost to us */
+	}
+	build->frame_count = 0;
+	backend->sink.created(backend->arg, &(struct backend_created){ .id = start->id,
+								       .boot = start->boot,
+								       .domid = build->domid,
+								       .restored = build->restored,
+								       .began = build->began,
+								       .at = build->at,
+								       .note = build->note });
+}
+
+static void start_done(struct crew_job *job)
+{
+	struct start *start = (struct start *)job;
+	struct backend *backend = start->backend;
+
+	backend->busy--;
+	/* When closing, who comes after us adopts it. */
+	if (!backend->closing && start->rc < 0)
+		backend->sink.start_failed(backend->arg, start->id, start->boot, &start->err);
+	else if (!backend->closing)
+		report(start);
+	start_free(start);
+}
+
+void start_order(struct backend *backend, uint32_t id, uint32_t boot, bool restore,
+		 struct spec *spec)
+{
+	struct start *start = calloc(1, sizeof *start);
+
+	if (!start)
+		abort();
+	*start = (struct start){ .job = { .work = start_work, .done = start_done },
+				 .backend = backend,
+				 .id = id,
+				 .boot = boot,
+				 .images = backend->images,
+				 .restore = restore,
+				 .spec = spec };
+	backend->busy++;
+	crew_push(backend->crew, &start->job);
+}
