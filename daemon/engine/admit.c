@@ -13,6 +13,7 @@
 #include "engine/events.h"
 #include "engine/inside.h"
 #include "engine/store.h"
+#include "engine/survey.h"
 #include "proto/control.h"
 #include "proto/message.h"
 #include "proto/spec.h"
@@ -100,7 +101,7 @@ static struct service *commit(struct engine *engine, struct admission *admission
 		service_tell(service, engine->dns);
 	log_info("service %s: added", service->spec->name);
 	event_added(service);
-	engine_claim_orphan(engine, service);
+	survey_claim(engine, service);
 	if (engine->surveyed && service->spec->pinned)
 		service_revive(service);
 	return service;

@@ -15,6 +15,7 @@
 #include "engine/inside.h"
 #include "engine/orders.h"
 #include "engine/store.h"
+#include "engine/survey.h"
 #include "engine/verbs.h"
 #include "proto/message.h"
 #include "proto/spec.h"
@@ -127,194 +128,19 @@ void engine_connect_dns(struct engine *engine, int fd)
 
 /* toolstack */
 
-static void domains_add(struct engine_domains *domains, const struct engine_domain *domain)
-{
-	domains->v = reallocarray(domains->v, domains->n + 1, sizeof *domains->v);
-	if (!domains->v)
-		abort();
-	domains->v[domains->n++] = *domain;
-}
-
-static void domains_remove(struct engine_domains *domains, size_t i)
-{
-	memmove(&domains->v[i], &domains->v[i + 1], (domains->n - i - 1) * sizeof *domains->v);
-	domains->n--;
-}
-
-static void domains_clear(struct engine_domains *domains)
-{
-	free(domains->v);
-	*domains = (struct engine_domains){ 0 };
-}
-
-static void orphan_gone(struct engine *engine, uint32_t domid)
-{
-	for (size_t i = 0; i < engine->orphans.n; i++) {
-		if (engine->orphans.v[i].domid == domid) {
-			domains_remove(&engine->orphans, i);
-			return;
-		}
-	}
-}
-
-static enum service_found finding(const struct engine_domain *domain)
-{
-	return !domain->whole	 ? SERVICE_BROKEN
-	       : domain->paused	 ? SERVICE_PAUSED
-	       : domain->running ? SERVICE_RUNNING
-				 : SERVICE_SHUT_DOWN;
-}
-
-/* The image becomes the service's. True if there was one. */
-static bool claim_image(struct engine *engine, struct service *service)
-{
-	struct engine_images *images = &engine->images;
-
-	for (size_t i = 0; i < images->n; i++) {
-		if (memcmp(images->v[i], service->spec->uuid, sizeof images->v[i]) != 0)
-			continue;
-		memmove(images->v[i], images->v[images->n - 1], sizeof images->v[i]);
-		images->n--;
-		service->image = true;
-		return true;
-	}
-	return false;
-}
-
-void engine_claim_orphan(struct engine *engine, struct service *service)
-{
-	bool image = claim_image(engine, service);
-
-	for (size_t i = 0; i < engine->orphans.n; i++) {
-		struct engine_domain domain = engine->orphans.v[i];
-
-		if (memcmp(domain.uuid, service->spec->uuid, sizeof domain.uuid) != 0)
-			continue;
-		domains_remove(&engine->orphans, i);
-		service_found(service, domain.domid, finding(&domain));
-		return;
-	}
-	if (image)
-		service_absent(service);
-}
-
 static void on_found(void *arg, const struct msg_found *m)
 {
-	struct engine *engine = arg;
-	struct engine_domain domain = { .domid = m->domid,
-					.whole = m->whole,
-					.running = m->running,
-					.paused = m->paused };
-
-	if (m->uuid.size != sizeof domain.uuid) {
-		log_error("toolstack: domain %u has a UUID of %u bytes", m->domid, m->uuid.size);
-		return;
-	}
-	memcpy(domain.uuid, m->uuid.data, sizeof domain.uuid);
-	snprintf(domain.service, sizeof domain.service, "%s", m->service);
-	domains_add(&engine->found, &domain);
+	survey_found(arg, m);
 }
 
 static void on_image(void *arg, const struct msg_image *m)
 {
-	struct engine *engine = arg;
-	struct engine_images *images = &engine->images;
-
-	if (m->uuid.size != sizeof *images->v) {
-		log_error("toolstack: an image has a UUID of %u bytes", m->uuid.size);
-		return;
-	}
-	images->v = reallocarray(images->v, images->n + 1, sizeof *images->v);
-	if (!images->v)
-		abort();
-	memcpy(images->v[images->n++], m->uuid.data, sizeof *images->v);
-}
-
-static void images_clear(struct engine_images *images)
-{
-	free(images->v);
-	*images = (struct engine_images){ 0 };
-}
-
-static bool domain_lives(const struct engine_domain *domain)
-{
-	return domain->whole && (domain->running || domain->paused);
-}
-
-static void found_one(struct engine *engine, const struct engine_domain *domain)
-{
-	struct service *service = registry_by_uuid(engine->registry, domain->uuid);
-
-	if (service && service->survey != engine->survey) {
-		service->survey = engine->survey;
-		service_found(service, domain->domid, finding(domain));
-	} else if (service) {
-		log_error("domain %u has the UUID of service %s, as domain %u has", domain->domid,
-			  service->spec->name, service->domid);
-		domains_add(&engine->orphans, domain);
-	} else if (domain->service[0]) {
-		log_warning("domain %u was started for service %s, which does not exist%s",
-			    domain->domid, domain->service,
-			    domain->whole ? "" : "; half-built, it is destroyed");
-		domains_add(&engine->orphans, domain);
-		if (!domain->whole)
-			message_send_stop(engine->toolstack,
-					  &(struct msg_stop){ .id = REGISTRY_NO_ID,
-							      .domid = domain->domid,
-							      .mode = SPEC_STOP_DESTROY });
-	}
+	survey_image(arg, m);
 }
 
 static void on_survey_end(void *arg, const struct msg_survey_end *m)
 {
-	struct engine *engine = arg;
-
-	room_memory(engine, m->memory_free, m->memory_total);
-	free(engine->backend_version);
-	engine->backend_version = strdup(m->version);
-	if (!engine->backend_version)
-		abort();
-	engine->surveyed = true;
-	engine->survey++;
-	domains_clear(&engine->orphans);
-	/* Nothing is started before each service knows what there is of it. */
-	engine->pump_held = true;
-	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
-		struct service *service = registry_by_id(engine->registry, id);
-
-		if (service) {
-			service->image = false;
-			claim_image(engine, service);
-		}
-	}
-	for (int pass = 0; pass < 2; pass++) { /* of two with one UUID the one that runs */
-		for (size_t i = 0; i < engine->found.n; i++) {
-			const struct engine_domain *domain = &engine->found.v[i];
-
-			if (domain_lives(domain) == (pass == 0))
-				found_one(engine, domain);
-		}
-	}
-	domains_clear(&engine->found);
-	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
-		struct service *service = registry_by_id(engine->registry, id);
-
-		if (service && service->survey != engine->survey)
-			service_absent(service);
-	}
-	if (engine->images.n)
-		log_warning("%zu suspend images are of no service", engine->images.n);
-	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
-		struct service *service = registry_by_id(engine->registry, id);
-
-		if (service && service->spec->pinned && !service->parked)
-			service_revive(service);
-	}
-	engine->pump_held = false;
-	log_info("toolstack: %s %s, %llu of %llu MiB free", m->backend, m->version,
-		 (unsigned long long)(m->memory_free / 1024),
-		 (unsigned long long)(m->memory_total / 1024));
-	engine_pump(engine);
+	survey_end(arg, m);
 }
 
 static void on_checked(void *arg, const struct msg_checked *m)
@@ -388,7 +214,7 @@ static void on_died(void *arg, const struct msg_died *m)
 	if (service)
 		service_died(service, m->reason, m->console);
 	else
-		orphan_gone(engine, m->domid);
+		survey_gone(engine, m->domid);
 }
 
 /* The service whose stop order that answers. */
@@ -407,7 +233,7 @@ static void on_stopped(void *arg, const struct msg_stopped *m)
 	if (service)
 		service_stopped(service, m->at);
 	else
-		orphan_gone(engine, m->domid);
+		survey_gone(engine, m->domid);
 }
 
 static void on_paused(void *arg, const struct msg_paused *m)
@@ -460,8 +286,7 @@ static void on_toolstack_closed(void *arg)
 	log_warning("the connection to toolstack is lost");
 	link_free(TAKE(engine->toolstack));
 	engine->surveyed = false;
-	domains_clear(&engine->found);
-	images_clear(&engine->images);
+	survey_begin(engine);
 }
 
 static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, int fd)
@@ -503,8 +328,7 @@ void engine_connect_toolstack(struct engine *engine, int fd)
 
 	link_free(engine->toolstack);
 	engine->surveyed = false;
-	domains_clear(&engine->found);
-	images_clear(&engine->images);
+	survey_begin(engine);
 	engine->toolstack = link_new(engine->loop, fd, &callbacks, engine);
 	if (!engine->toolstack)
 		abort();
@@ -618,9 +442,7 @@ void engine_free(struct engine *engine)
 		service_free(registry_by_id(engine->registry, registry_end(engine->registry) - 1));
 	registry_free(engine->registry);
 	store_close(engine->store);
-	domains_clear(&engine->found);
-	domains_clear(&engine->orphans);
-	images_clear(&engine->images);
+	survey_free(engine);
 	timer_free(engine->room_timer);
 	free(engine->backend_version);
 	free((void *)(uintptr_t)engine->config.store);

@@ -7,6 +7,7 @@
  * lifecycle.c state x event -> state x action: pure, from lifecycle.tbl.h
  * service.c   one service at run time: its timers, its boot record, carrying out actions; with
  *             ready.c, idle.c, failure.c and room.c for the policies
+ * survey.c    what a new toolstack says that there is
  * admit.c     how a service, or a change of one, gets in
  * verbs.c     what the control methods do; orders.c those that move a service
  * control.c   JSON-RPC over the control socket: connections, envelope, dispatch by table

@@ -28,8 +28,7 @@ static void publish(const struct service *service, const char *kind, const char 
 	control_publish(service->engine->control, event);
 }
 
-void event_state(const struct service *service, const char *from, const char *to,
-		 const char *why)
+void event_state(const struct service *service, const char *from, const char *to, const char *why)
 {
 	publish(service, "state", from, to, why);
 }

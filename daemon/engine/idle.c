@@ -40,7 +40,8 @@ static bool next_tier(const struct service *service, enum spec_stop_mode *mode, 
 		policy.v[0].mode = spec->stop_mode != SPEC_STOP_UNSET
 					   ? spec->stop_mode
 					   : service->engine->config.stop_mode;
-		policy.v[0].after = (int64_t)((twice > IDLE_MIN ? twice : IDLE_MIN) / USEC_PER_MSEC);
+		policy.v[0].after =
+			(int64_t)((twice > IDLE_MIN ? twice : IDLE_MIN) / USEC_PER_MSEC);
 	}
 	for (size_t i = 0; i < policy.n; i++) {
 		bool known = knows(service, policy.v[i].mode);
@@ -93,9 +94,9 @@ static void look(struct service *service)
 
 	service->idle.asking = true;
 	if (engine->surveyed)
-		message_send_measure(engine->toolstack, &(struct msg_measure){
-								.id = service->id,
-								.domid = service->domid });
+		message_send_measure(
+			engine->toolstack,
+			&(struct msg_measure){ .id = service->id, .domid = service->domid });
 }
 
 /* Of a ready service: when the timer is to come next. */

@@ -79,7 +79,4 @@ struct engine {
 /* Starts what waits, while there is a place and a surveyed toolstack. */
 void engine_pump(struct engine *engine);
 
-/* If a survey left a domain of this UUID without an owner, or an image, it is the service's. */
-void engine_claim_orphan(struct engine *engine, struct service *service);
-
 #endif

@@ -56,8 +56,7 @@ static struct json_object *missed_json(unsigned missed)
 
 	for (enum ready_sign sign = 0; sign < READY_SIGNS; sign++)
 		if (missed & 1u << sign)
-			json_object_array_add(array,
-					      json_object_new_string(ready_sign_name(sign)));
+			json_object_array_add(array, json_object_new_string(ready_sign_name(sign)));
 	return array;
 }
 
@@ -107,14 +106,13 @@ static void put_failures(struct json_object *object, const struct service *servi
 
 	listing_put_number(object, "failures", service->failures);
 	put_given_text(object, "error",
-		       service->failure.error		       ? service->failure.error
-		       : service->state != LIFECYCLE_READY     ? service->failure.death
-							       : NULL);
+		       service->failure.error		   ? service->failure.error
+		       : service->state != LIFECYCLE_READY ? service->failure.death
+							   : NULL);
 	if (row)
 		listing_put_number(object, "failures_in_row", row);
 	if (retry_at > now)
-		listing_put_time(object, "retry", (int64_t)(retry_at - now),
-				 (int64_t)USEC_PER_SEC);
+		listing_put_time(object, "retry", (int64_t)(retry_at - now), (int64_t)USEC_PER_SEC);
 }
 
 struct json_object *listing_service(const struct service *service, bool whole)

@@ -65,8 +65,8 @@ static void on_done(void *arg, unsigned events)
 
 static void try(struct probe *probe, struct attempt *attempt)
 {
-	cleanup_close int fd = socket(probe->address.ss_family,
-				      SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	cleanup_close int fd =
+		socket(probe->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	give_up(attempt);
 	if (fd < 0)

@@ -40,8 +40,7 @@ static bool wanted(const struct service *service, enum ready_sign sign)
 	case READY_PORT:
 		return spec->ready_port != SPEC_UNSET && spec->ip.n;
 	default:
-		return spec->nic.n && anew && !spec->wait_for_key &&
-		       spec->ready_port == SPEC_UNSET;
+		return spec->nic.n && anew && !spec->wait_for_key && spec->ready_port == SPEC_UNSET;
 	}
 }
 
@@ -49,7 +48,9 @@ static uint64_t *came(struct service *service, enum ready_sign sign)
 {
 	struct boot_record *record = &service->record;
 
-	return sign == READY_KEY ? &record->key : sign == READY_PORT ? &record->port : &record->frame;
+	return sign == READY_KEY    ? &record->key
+	       : sign == READY_PORT ? &record->port
+				    : &record->frame;
 }
 
 static uint64_t limit(const struct service *service, enum ready_sign sign)
@@ -78,9 +79,10 @@ static void probe(struct service *service)
 	bool here = address->family == AF_INET && address->bytes[0] == 127;
 
 	if (service->engine->config.simulated && (spec->sim_port != SPEC_UNSET || !here))
-		service->ready.probe = probe_pretend(
-			service->engine->loop,
-			(uint64_t)service_given(spec->sim_port, 0) * USEC_PER_MSEC, on_open, service);
+		service->ready.probe =
+			probe_pretend(service->engine->loop,
+				      (uint64_t)service_given(spec->sim_port, 0) * USEC_PER_MSEC,
+				      on_open, service);
 	else
 		service->ready.probe = probe_new(service->engine->loop, address,
 						 (uint16_t)spec->ready_port, on_open, service);
@@ -132,8 +134,7 @@ void ready_limit(struct service *service)
 
 	service->record.missed |= 1u << sign;
 	log_warning("service %s: %s in %llu ms: that is waited for no longer", service->spec->name,
-		    signs[sign].what,
-		    (unsigned long long)(limit(service, sign) / USEC_PER_MSEC));
+		    signs[sign].what, (unsigned long long)(limit(service, sign) / USEC_PER_MSEC));
 	go_on(service);
 }
 

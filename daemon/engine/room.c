@@ -8,11 +8,11 @@
 #include "engine/inside.h"
 #include "proto/spec.h"
 
-#define PATIENCE  (5 * USEC_PER_SEC) /* for guests that may come to rest */
-#define REST	  USEC_PER_SEC	     /* unused for so long is at rest */
-#define MIB	  UINT64_C(1024)
-#define LITTLE	  MIB /* Xen's own for a guest, beside one part in so many of its memory */
-#define PARTS	  64
+#define PATIENCE (5 * USEC_PER_SEC) /* for guests that may come to rest */
+#define REST	 USEC_PER_SEC	    /* unused for so long is at rest */
+#define MIB	 UINT64_C(1024)
+#define LITTLE	 MIB /* Xen's own for a guest, beside one part in so many of its memory */
+#define PARTS	 64
 
 /* 0: nobody knows. */
 static uint64_t need(const struct service *service)
@@ -130,9 +130,8 @@ enum room_verdict room_admit(struct engine *engine, struct service *service, cha
 			     size_t why_size)
 {
 	uint64_t wanted = need(service) + engine->config.reserve, leaving, possible, lack;
-	uint64_t free = engine->memory_free > engine->promised
-				? engine->memory_free - engine->promised
-				: 0;
+	uint64_t free =
+		engine->memory_free > engine->promised ? engine->memory_free - engine->promised : 0;
 	struct service *victim;
 
 	if (!need(service) || !engine->memory_total || free >= wanted) {
@@ -150,8 +149,7 @@ enum room_verdict room_admit(struct engine *engine, struct service *service, cha
 			leaving += need(victim);
 			put_down(victim);
 		}
-		if (leaving >= lack ||
-		    service_now(service) < service->room.since + PATIENCE) {
+		if (leaving >= lack || service_now(service) < service->room.since + PATIENCE) {
 			try_again(engine);
 			return ROOM_WAIT;
 		}

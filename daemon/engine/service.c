@@ -17,7 +17,7 @@
 #include "proto/spec.h"
 #include "proto/usage.h"
 
-#define EDE_OTHER      0		 /* RFC 8914 4.1 */
+#define EDE_OTHER      0	      /* RFC 8914 4.1 */
 #define SHUTDOWN_LIMIT INT64_C(10000) /* ms */
 
 struct service *service_new(struct engine *engine, uint32_t id, struct spec *spec, char *json,
@@ -79,7 +79,8 @@ uint32_t service_ttl(const struct service *service)
 
 uint32_t service_wait_limit(const struct service *service)
 {
-	return (uint32_t)service_given(service->spec->wait_limit, service->engine->config.wait_limit);
+	return (uint32_t)service_given(service->spec->wait_limit,
+				       service->engine->config.wait_limit);
 }
 
 uint64_t service_now(const struct service *service)
@@ -262,9 +263,9 @@ void service_discard(struct service *service)
 		return;
 	service->image = false;
 	message_send_discard(engine->toolstack,
-			     &(struct msg_discard){ .id = service->id,
-						    .uuid = { service->spec->uuid,
-							      sizeof service->spec->uuid } });
+			     &(struct msg_discard){
+				     .id = service->id,
+				     .uuid = { service->spec->uuid, sizeof service->spec->uuid } });
 }
 
 static void wait_delay(struct service *service)
@@ -292,11 +293,11 @@ static void tell(struct service *service, enum lifecycle_action action)
 		break;
 	case LIFECYCLE_DO_TELL_FAILED:
 		/* Why is for the administrator: anybody may ask a name. */
-		message_send_failed(dns, &(struct msg_failed){
-						 .id = id,
-						 .info_code = EDE_OTHER,
-						 .text = service->refusal ? service->refusal
-									  : SERVICE_FAILED });
+		message_send_failed(dns, &(struct msg_failed){ .id = id,
+							       .info_code = EDE_OTHER,
+							       .text = service->refusal
+									       ? service->refusal
+									       : SERVICE_FAILED });
 		break;
 	case LIFECYCLE_DO_TELL_ASLEEP:
 		message_send_asleep(dns, &(struct msg_asleep){ .id = id });
@@ -415,13 +416,11 @@ static void enter(struct service *service, enum lifecycle_state next, enum lifec
 	engine->failed = engine->failed - failed + failure_shown(service);
 	room_moved(service, last);
 	if (next == LIFECYCLE_READY && last != LIFECYCLE_RETIRING)
-		entered_ready(service,
-			      last == LIFECYCLE_PAUSING || last == LIFECYCLE_SUSPENDING);
+		entered_ready(service, last == LIFECYCLE_PAUSING || last == LIFECYCLE_SUSPENDING);
 	else if (next == LIFECYCLE_OFF)
 		entered_off(service);
 	if (shown != service_state(service) && !service_removed(service))
-		event_state(service, shown, service_state(service),
-			    lifecycle_event_meaning(event));
+		event_state(service, shown, service_state(service), lifecycle_event_meaning(event));
 }
 
 static void end(struct service *service)

@@ -153,8 +153,8 @@ static void measure(struct engine *engine)
 {
 	struct service *service;
 
-	if (!engine->surveyed || (engine->measured && loop_now(engine->loop) <
-							      engine->measured + MEASURE_INTERVAL))
+	if (!engine->surveyed ||
+	    (engine->measured && loop_now(engine->loop) < engine->measured + MEASURE_INTERVAL))
 		return;
 	engine->measured = loop_now(engine->loop);
 	TAILQ_FOREACH(service, &engine->residents, room.entry)
@@ -258,7 +258,7 @@ void verb_daemon_status(struct engine *engine, struct json_object *params, verb_
 	listing_put_text(result, "listen", engine->config.listen);
 	listing_put_text(result, "store", engine->config.store);
 	listing_put_time(result, "uptime", (int64_t)(loop_now(engine->loop) - engine->started),
-		 (int64_t)USEC_PER_SEC);
+			 (int64_t)USEC_PER_SEC);
 	listing_put_number(result, "services", total);
 	listing_put(result, "states", states);
 	listing_put_number(result, "boots", engine->boots);
