@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,8 @@
 #include "toolstack/libxl/keys.h"
 
 static const uint8_t one[16] = { 0xab, [15] = 1 }, two[16] = { [15] = 2 };
+
+#define HEADER "LibxlFmt\0\0\0\2"
 
 struct found {
 	unsigned count;
@@ -78,7 +79,7 @@ static void test_life_of_an_image(void **state)
 	struct error err;
 	struct found found;
 	struct stat st;
-	char path[128], text[5] = "";
+	char path[128];
 	int images, fd;
 
 	snprintf(path, sizeof path, "%s/deep/down", (char *)*state);
@@ -86,20 +87,17 @@ static void test_life_of_an_image(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(each(images, &found), 0);
-	assert_int_equal(images_find(images, one), -1);
-	assert_int_equal(errno, ENOENT);
+	assert_int_equal(images_take(images, one, &err), -1);
+	assert_int_equal(err.kind, ERROR_NONE);
 
 	/* Not there before it is whole. */
 	fd = images_create(images, one, &err);
 	assert_true(fd >= 0);
-	assert_int_equal(write(fd, "core", 4), 4);
-	assert_int_equal(images_find(images, one), -1);
+	assert_int_equal(write(fd, HEADER, sizeof HEADER), sizeof HEADER);
+	assert_int_equal(images_take(images, one, &err), -1);
+	assert_int_equal(err.kind, ERROR_NONE);
 	assert_int_equal(each(images, &found), 0);
 	assert_int_equal(images_keep(images, one, fd, &err), 0);
-	close(fd);
-	fd = images_find(images, one);
-	assert_int_equal(read(fd, text, 4), 4);
-	assert_string_equal(text, "core");
 	close(fd);
 	assert_int_equal(each(images, &found), 1);
 	assert_memory_equal(found.last, one, 16);
@@ -112,6 +110,57 @@ static void test_life_of_an_image(void **state)
 	images_drop(images, one);
 	assert_int_equal(each(images, &found), 0);
 	assert_int_equal(images_keep(images, one, STDIN_FILENO, &err), -1);
+	close(images);
+}
+
+/* One that was taken twice and neither used nor given back is not taken a third time. */
+static void test_attempts(void **state)
+{
+	struct error err;
+	char header[4] = "";
+	int images = open_or_fail(*state);
+	int fd = images_create(images, one, &err);
+
+	assert_int_equal(write(fd, HEADER, sizeof HEADER), sizeof HEADER);
+	assert_int_equal(images_keep(images, one, fd, &err), 0);
+	close(fd);
+	for (int i = 0; i < 5; i++) {
+		fd = images_take(images, one, &err);
+		assert_true(fd >= 0);
+		images_untouched(fd);
+		close(fd);
+	}
+	fd = images_take(images, one, &err);
+	assert_int_equal(read(fd, header, 3), 3);
+	assert_string_equal(header, "Lib");
+	close(fd);
+	close(images);
+	/* It survives who took it. */
+	images = open_or_fail(*state);
+	fd = images_take(images, one, &err);
+	if (geteuid() == 0)
+		assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(images_take(images, one, &err), -1);
+	assert_int_equal(err.kind, ERROR_SYSTEM);
+	images_drop(images, one);
+	close(images);
+}
+
+static void test_damaged(void **state)
+{
+	struct error err;
+	int images = open_or_fail(*state);
+	int fd = images_create(images, one, &err);
+
+	assert_int_equal(images_keep(images, one, fd, &err), 0);
+	assert_int_equal(images_take(images, one, &err), -1);
+	assert_int_equal(err.kind, ERROR_SYSTEM);
+	assert_non_null(strstr(err.text, "damaged"));
+	assert_int_equal(write(fd, "nothing that libxl has written", 30), 30);
+	assert_int_equal(images_take(images, one, &err), -1);
+	assert_non_null(strstr(err.text, "damaged"));
+	close(fd);
 	close(images);
 }
 
@@ -386,6 +435,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_life_of_an_image, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_attempts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_ones_are_deleted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_folders_that_are_refused, setup, teardown),
 		cmocka_unit_test(test_last_words),

@@ -87,11 +87,9 @@ static int create(struct xen *xen, const struct spec *spec, const struct plan *p
 }
 
 /* The image first, if there is one; what is wrong with it becomes the note. */
-static int make(struct xen *xen, const struct spec *spec, const struct plan *plan, int images,
-		bool restore, struct build *build, struct error *err)
+static int make(struct xen *xen, const struct spec *spec, const struct plan *plan, int image,
+		struct build *build, struct error *err)
 {
-	cleanup_close int image = restore && images >= 0 ? images_find(images, spec->uuid) : -1;
-
 	if (image >= 0) {
 		build->restored = create(xen, spec, plan, image, &build->domid, err) == 0;
 		if (build->restored)
@@ -163,9 +161,9 @@ static int finish(struct xen *xen, const struct spec *spec, const struct plan *p
 }
 
 static int build(struct xen *xen, const struct spec *spec, const struct plan *plan, int images,
-		 bool restore, struct build *out, struct error *err)
+		 int image, struct build *out, struct error *err)
 {
-	if (make(xen, spec, plan, images, restore, out, err) < 0)
+	if (make(xen, spec, plan, image, out, err) < 0)
 		return -1;
 	if (finish(xen, spec, plan, images, out, err) < 0) {
 		for (size_t i = 0; i < out->frame_count; i++)
@@ -181,14 +179,24 @@ int build_start(struct xen *xen, const struct spec *spec, int images, bool resto
 {
 	struct build made = { .began = now() };
 	struct plan plan;
+	cleanup_close int image = -1;
 	int r;
 
 	if (plan_make(xen, spec, &plan, err) < 0)
 		return -1;
-	r = build(xen, spec, &plan, images, restore, &made, err);
+	if (restore && images >= 0) {
+		struct error damage;
+
+		image = images_take(images, spec->uuid, &damage);
+		if (damage.kind)
+			snprintf(made.note, sizeof made.note, "%s", damage.text);
+	}
+	r = build(xen, spec, &plan, images, image, &made, err);
 	plan_release(&plan);
 	if (r == 0)
 		*out = made;
+	else if (image >= 0)
+		images_untouched(image);
 	return r;
 }
 

@@ -19,8 +19,14 @@ int images_create(int images, const uint8_t uuid[16], struct error *err);
 /* It is complete: on disk, and from here on the service's image. 0, or -1 with an error. */
 int images_keep(int images, const uint8_t uuid[16], int fd, struct error *err);
 
-/* To read from. -1 with errno: ENOENT if there is none. */
-int images_find(int images, const uint8_t uuid[16]);
+/*
+ * To restore from. What comes of it is told by images_drop, or by images_untouched if the image is
+ * still good: one whose restore has twice ended without either (libxl 4.17 dies of some broken
+ * streams) is not given out a third time. -1 with errno ENOENT if there is none, or with *err
+ * filled (else its kind is ERROR_NONE) if there is one that is no good.
+ */
+int images_take(int images, const uint8_t uuid[16], struct error *err);
+void images_untouched(int fd);
 /* Deletes it, whole or half written, if there is one. */
 void images_drop(int images, const uint8_t uuid[16]);
 
