@@ -1,6 +1,7 @@
 #!/bin/sh
 # The lab itself: a real Xen, and guests of each kind on it.
 # timeout: 600
+# takes: 60
 # shellcheck source=tests/lab/lib/lab.sh
 . "$LAB_LIB/lab.sh"
 

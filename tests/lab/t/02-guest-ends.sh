@@ -1,6 +1,7 @@
 #!/bin/sh
 # The Linux guest ends in the way that its command line asks for, and a mute one sends nothing.
 # timeout: 600
+# takes: 75
 # shellcheck source=tests/lab/lib/lab.sh
 . "$LAB_LIB/lab.sh"
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A domain that did not exist is there after one query, serves, and is put away when nobody asks."""
 # timeout: 1200
+# takes: 245
 
 import time
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Bad input: one clear error each, the services as they were, the daemon alive."""
 # timeout: 600
+# takes: 80
 
 import json
 import os
