@@ -45,11 +45,15 @@ MESSAGE(stop, ENGINE, TOOLSTACK, U32(id) U32(domid) U8(mode) U32(limit),
 	"is shutdown's: then it is destroyed")
 MESSAGE(discard, ENGINE, TOOLSTACK, U32(id) BYTES(uuid),
 	"delete its suspend image, if there is one")
+MESSAGE(adopt, ENGINE, TOOLSTACK, U32(id) U32(boot) U32(domid) TEXT(key),
+	"of a running domain that a survey found: tell its first frame and this key (none if empty) "
+	"as after a start, also if they were there before")
 MESSAGE(measure, ENGINE, TOOLSTACK, U32(id) U32(domid), "how much traffic?")
 MESSAGE(found, TOOLSTACK, ENGINE,
-	U32(domid) BYTES(uuid) U8(whole) U8(running) U8(paused) TEXT(service),
-	"an answer to survey; whole: built to the end; paused: put to sleep by a stop; service: the "
-	"name it was started for, empty if the domain bears no mark of ours")
+	U32(domid) BYTES(uuid) U8(whole) U8(running) U8(paused) U8(restored) U64(created) TEXT(service),
+	"an answer to survey; whole: built to the end; paused: put to sleep by a stop; restored: made "
+	"from its suspend image; created: 0 if that is not known; service: the name it was started "
+	"for, empty if the domain bears no mark of ours")
 MESSAGE(image, TOOLSTACK, ENGINE, BYTES(uuid), "a suspend image that a survey found")
 MESSAGE(memory, TOOLSTACK, ENGINE, U64(free) U64(total),
 	"of the host, in KiB; right after each created, start_failed, stopped and suspended, and before "

@@ -22,7 +22,9 @@ struct waiter;
 struct engine_domain {
 	uint32_t domid;
 	uint8_t uuid[16];
-	bool whole, running, paused;
+	enum service_found finding;
+	bool restored;
+	uint64_t created; /* 0: not known */
 	char service[64]; /* from its mark; "" if it bears none */
 };
 

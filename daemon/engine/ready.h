@@ -3,6 +3,9 @@
  * of a vif, each only if asked for and no longer than its own limit. The frame is awaited where
  * there is a nic and neither of the others is asked for. A sign that does not come within its
  * limit is written down and taken as given.
+ *
+ * A guest that a survey found is looked at in the same way, its limits and its delay counting from
+ * when it was created; what must be ready by now is not.
  */
 #ifndef JITSU_ENGINE_READY_H
 #define JITSU_ENGINE_READY_H
@@ -21,6 +24,10 @@ struct ready {
 };
 
 const char *ready_sign_name(enum ready_sign sign);
+
+/* Its response_delay in µs, and the time from which on that counts. */
+uint64_t ready_delay(const struct service *service);
+uint64_t ready_serving(const struct service *service);
 
 /* It runs: LIFECYCLE_EVENT_SERVING comes, perhaps by way of service->then. */
 void ready_begin(struct service *service);

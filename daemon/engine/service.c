@@ -270,12 +270,10 @@ void service_discard(struct service *service)
 
 static void wait_delay(struct service *service)
 {
-	uint64_t delay = (uint64_t)service_given(service->spec->response_delay,
-						 service->engine->config.response_delay);
+	uint64_t until = ready_serving(service) + ready_delay(service);
 
-	/* What was ready before it slept is so at once. */
-	if (delay && service->record.how == SERVICE_BOOTED)
-		service_wait_until(service, service_now(service) + delay * USEC_PER_MSEC);
+	if (until > service_now(service))
+		service_wait_until(service, until);
 	else
 		service->then = LIFECYCLE_EVENT_DELAY_DONE;
 }

@@ -58,7 +58,7 @@ struct service {
 	bool was_paused;     /* before it was being suspended */
 	bool image;	     /* there is a suspend image of it */
 	bool dead;	     /* its end was told while it was being put away */
-	bool adopted;	     /* found by a survey: nobody watches for its key or frame */
+	bool adopted;	     /* found by a survey, perhaps in the midst of its boot */
 	bool revive;	     /* wanted until it is ready, whoever asks */
 	bool parked;	     /* the administrator stopped it: not started unasked */
 	bool doomed;	     /* removed, but in the store until its domain is gone */
@@ -143,7 +143,8 @@ void service_measured(struct service *service, uint64_t rx, uint64_t tx);
 
 /* What a survey says. */
 enum service_found { SERVICE_BROKEN, SERVICE_SHUT_DOWN, SERVICE_RUNNING, SERVICE_PAUSED };
-void service_found(struct service *service, uint32_t domid, enum service_found found);
+struct engine_domain;
+void service_found(struct service *service, const struct engine_domain *domain);
 void service_absent(struct service *service);
 
 /* Its turn: start it, or not for this reason. Takes it out of the queue. */

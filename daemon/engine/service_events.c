@@ -285,15 +285,38 @@ static bool may_be_kept(const struct service *service)
 		spec->on_crash == SPEC_FATE_PRESERVE);
 }
 
-void service_found(struct service *service, uint32_t domid, enum service_found found)
+/* It runs, and nobody knows whether it is ready yet: what is known of its boot. */
+static void take_up(struct service *service, const struct engine_domain *domain)
+{
+	struct boot_record *record = &service->record;
+	bool same = service->state == LIFECYCLE_BOOTING && service->domid == domain->domid;
+
+	if (lifecycle_step(service->state, LIFECYCLE_EVENT_FOUND_RUNNING).next !=
+		    LIFECYCLE_BOOTING ||
+	    same)
+		return;
+	*record = (struct boot_record){
+		.want = lifecycle_public(service->state) == LIFECYCLE_PUBLIC_STARTING ? record->want
+										      : 0,
+		.began = record->began,
+		.created = domain->created ? service_not_later(service, domain->created) : 0,
+		.how = domain->restored ? SERVICE_RESTORED : SERVICE_BOOTED,
+	};
+}
+
+void service_found(struct service *service, const struct engine_domain *domain)
 {
 	static const char *const what[] = { "half-built or shut down", "shut down", "running",
 					    "paused" };
+	enum service_found found = domain->finding;
 	bool runs = found == SERVICE_RUNNING || found == SERVICE_PAUSED;
 
 	service->stop_ordered = false;
-	registry_set_domid(service->engine->registry, service, domid);
-	log_info("service %s: found its domain %u %s", service->spec->name, domid, what[found]);
+	log_info("service %s: found its domain %u %s", service->spec->name, domain->domid,
+		 what[found]);
+	if (found == SERVICE_RUNNING)
+		take_up(service, domain);
+	registry_set_domid(service->engine->registry, service, domain->domid);
 	if (!runs && lost_again(service)) {
 		failure_note(service, LOST_TEXT);
 		service_event(service, LIFECYCLE_EVENT_DIED);

@@ -40,12 +40,12 @@ void survey_gone(struct engine *engine, uint32_t domid)
 	}
 }
 
-static enum service_found finding(const struct engine_domain *domain)
+static enum service_found finding(const struct msg_found *m)
 {
-	return !domain->whole	 ? SERVICE_BROKEN
-	       : domain->paused	 ? SERVICE_PAUSED
-	       : domain->running ? SERVICE_RUNNING
-				 : SERVICE_SHUT_DOWN;
+	return !m->whole    ? SERVICE_BROKEN
+	       : m->paused  ? SERVICE_PAUSED
+	       : m->running ? SERVICE_RUNNING
+			    : SERVICE_SHUT_DOWN;
 }
 
 /* The image becomes the service's. True if there was one. */
@@ -74,7 +74,7 @@ void survey_claim(struct engine *engine, struct service *service)
 		if (memcmp(domain.uuid, service->spec->uuid, sizeof domain.uuid) != 0)
 			continue;
 		domains_remove(&engine->orphans, i);
-		service_found(service, domain.domid, finding(&domain));
+		service_found(service, &domain);
 		return;
 	}
 	if (image)
@@ -84,7 +84,10 @@ void survey_claim(struct engine *engine, struct service *service)
 void survey_found(struct engine *engine, const struct msg_found *m)
 {
 	struct engine_domain domain = {
-		.domid = m->domid, .whole = m->whole, .running = m->running, .paused = m->paused
+		.domid = m->domid,
+		.finding = finding(m),
+		.restored = m->restored,
+		.created = m->created,
 	};
 
 	if (m->uuid.size != sizeof domain.uuid) {
@@ -118,7 +121,7 @@ static void images_clear(struct engine_images *images)
 
 static bool domain_lives(const struct engine_domain *domain)
 {
-	return domain->whole && (domain->running || domain->paused);
+	return domain->finding == SERVICE_RUNNING || domain->finding == SERVICE_PAUSED;
 }
 
 static void found_one(struct engine *engine, const struct engine_domain *domain)
@@ -127,7 +130,7 @@ static void found_one(struct engine *engine, const struct engine_domain *domain)
 
 	if (service && service->survey != engine->survey) {
 		service->survey = engine->survey;
-		service_found(service, domain->domid, finding(domain));
+		service_found(service, domain);
 	} else if (service) {
 		log_error("domain %u has the UUID of service %s, as domain %u has", domain->domid,
 			  service->spec->name, service->domid);
@@ -135,9 +138,10 @@ static void found_one(struct engine *engine, const struct engine_domain *domain)
 	} else if (domain->service[0]) {
 		log_warning("domain %u was started for service %s, which does not exist%s",
 			    domain->domid, domain->service,
-			    domain->whole ? "" : "; half-built, it is destroyed");
+			    domain->finding != SERVICE_BROKEN ? ""
+							      : "; half-built, it is destroyed");
 		domains_add(&engine->orphans, domain);
-		if (!domain->whole)
+		if (domain->finding == SERVICE_BROKEN)
 			message_send_stop(engine->toolstack,
 					  &(struct msg_stop){ .id = REGISTRY_NO_ID,
 							      .domid = domain->domid,

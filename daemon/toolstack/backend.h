@@ -29,6 +29,8 @@ struct backend_domain {
 	uint8_t uuid[16];
 	/* whole: built to the end, and not left in the middle of a suspend. */
 	bool whole, running, paused;
+	bool restored;	  /* made from its suspend image */
+	uint64_t created; /* when it began to run, CLOCK_MONOTONIC in µs; 0: not known */
 	char service[64]; /* the name in our mark; "" if it bears none */
 };
 
@@ -88,6 +90,11 @@ struct backend_table {
 		      struct spec *spec);
 	/* Lets a paused domain run. Ends in woken. */
 	void (*wake)(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid);
+	/* Reports the first frame of a running domain and its `key` ("": none) as after a start.
+	 * What came before is reported too, perhaps before this returns, with its time if that is
+	 * known. */
+	void (*adopt)(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid,
+		      const char *key);
 	/* Ends in stopped; a domain that is or was gone anyway is BACKEND_GONE in any mode. limit
 	 * in ms: after that, one that does not shut down is destroyed. */
 	void (*stop)(struct backend *backend, uint32_t id, uint32_t domid, enum spec_stop_mode mode,

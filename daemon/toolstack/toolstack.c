@@ -21,7 +21,7 @@ struct order {
 	uint32_t id, boot, domid, limit;
 	uint8_t mode, uuid[16];
 	bool restore;
-	const char *spec; /* a held order owns it */
+	const char *text; /* a specification, or a key; a held order owns it */
 };
 
 /* The start last ordered for a service, and on which connection. */
@@ -50,7 +50,7 @@ struct toolstack {
 
 static void order_free(struct order *order)
 {
-	free((char *)(uintptr_t)order->spec);
+	free((char *)(uintptr_t)order->text);
 	free(order);
 }
 
@@ -135,7 +135,7 @@ static bool is_ours(const struct toolstack *toolstack, uint32_t id, uint32_t boo
 static void start(struct toolstack *toolstack, const struct order *order)
 {
 	struct error err;
-	struct spec *spec = read_spec(toolstack, order->spec, &err);
+	struct spec *spec = read_spec(toolstack, order->text, &err);
 
 	if (!spec) {
 		log_warning("start of service %u refused: %s", order->id, err.text);
@@ -150,6 +150,13 @@ static void wake(struct toolstack *toolstack, const struct order *order)
 {
 	remember_start(toolstack, order->id, order->boot);
 	toolstack->table->wake(toolstack->backend, order->id, order->boot, order->domid);
+}
+
+static void adopt(struct toolstack *toolstack, const struct order *order)
+{
+	remember_start(toolstack, order->id, order->boot);
+	toolstack->table->adopt(toolstack->backend, order->id, order->boot, order->domid,
+				order->text);
 }
 
 static void stop(struct toolstack *toolstack, const struct order *order)
@@ -187,7 +194,7 @@ static void take_order(struct toolstack *toolstack, const struct order *order)
 	if (!held)
 		abort();
 	*held = *order;
-	if (order->spec && !(held->spec = strdup(order->spec)))
+	if (order->text && !(held->text = strdup(order->text)))
 		abort();
 	STAILQ_INSERT_TAIL(&toolstack->held, held, entry);
 }
@@ -204,6 +211,8 @@ static void send_found(void *arg, const struct backend_domain *domain)
 						.whole = domain->whole,
 						.running = domain->running,
 						.paused = domain->paused,
+						.restored = domain->restored,
+						.created = domain->created,
 						.service = domain->service });
 }
 
@@ -427,13 +436,22 @@ static void take_start(void *arg, const struct msg_start *m)
 					 .id = m->id,
 					 .boot = m->boot,
 					 .restore = m->restore,
-					 .spec = m->spec });
+					 .text = m->spec });
 }
 
 static void take_wake(void *arg, const struct msg_wake *m)
 {
 	take_order(arg, &(struct order){
 				.obey = wake, .id = m->id, .boot = m->boot, .domid = m->domid });
+}
+
+static void take_adopt(void *arg, const struct msg_adopt *m)
+{
+	take_order(arg, &(struct order){ .obey = adopt,
+					 .id = m->id,
+					 .boot = m->boot,
+					 .domid = m->domid,
+					 .text = m->key });
 }
 
 static void take_stop(void *arg, const struct msg_stop *m)
@@ -479,6 +497,7 @@ static const struct message_handlers handlers = {
 	.start = take_start,
 	.stop = take_stop,
 	.wake = take_wake,
+	.adopt = take_adopt,
 	.discard = take_discard,
 	.measure = take_measure,
 };

@@ -58,10 +58,11 @@ struct world {
 	uint32_t boots[64]; /* number of the last start, by id */
 	uint8_t uuids[64][16];
 	uint32_t starts;
-	uint64_t reserve; /* KiB */
-	uint64_t traffic; /* of every domain, both ways */
-	bool deaf;	  /* measures are not answered */
-	bool quiet; /* write nothing down */
+	uint64_t reserve;	/* KiB */
+	uint64_t traffic;	/* of every domain, both ways */
+	bool deaf;		/* measures are not answered */
+	bool quiet;		/* write nothing down */
+	uint64_t found_created; /* of the next finding; 0: not known */
 };
 
 static void __attribute__((format(printf, 3, 4)))
@@ -190,6 +191,15 @@ static void on_wake(void *arg, const struct msg_wake *m)
 	note(w, w->toolstack_log, "wake %u %u; ", m->id, m->domid);
 }
 
+static void on_adopt(void *arg, const struct msg_adopt *m)
+{
+	struct world *w = arg;
+
+	if (m->id < ARRAY_SIZE(w->boots))
+		w->boots[m->id] = m->boot;
+	note(w, w->toolstack_log, "adopt %u %u%s%s; ", m->id, m->domid, *m->key ? " " : "", m->key);
+}
+
 static void on_discard(void *arg, const struct msg_discard *m)
 {
 	struct world *w = arg;
@@ -206,18 +216,24 @@ static void on_measure(void *arg, const struct msg_measure *m)
 	if (w->deaf)
 		note(w, w->toolstack_log, "measure %u %u; ", m->id, m->domid);
 	else
-		message_send_measured(w->toolstack, &(struct msg_measured){ .id = m->id,
-									    .domid = m->domid,
-									    .rx = w->traffic / 2,
-									    .tx = w->traffic -
-										  w->traffic / 2 });
+		message_send_measured(w->toolstack,
+				      &(struct msg_measured){ .id = m->id,
+							      .domid = m->domid,
+							      .rx = w->traffic / 2,
+							      .tx = w->traffic - w->traffic / 2 });
 }
 
 static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, int fd)
 {
 	static const struct message_handlers handlers = {
-		.survey = on_survey, .check = on_check,	    .start = on_start,	   .stop = on_stop,
-		.wake = on_wake,     .discard = on_discard, .measure = on_measure,
+		.survey = on_survey,
+		.check = on_check,
+		.start = on_start,
+		.stop = on_stop,
+		.wake = on_wake,
+		.discard = on_discard,
+		.measure = on_measure,
+		.adopt = on_adopt,
 	};
 	struct error err;
 
@@ -319,7 +335,7 @@ static void found(struct world *w, const uint8_t uuid[16], uint32_t domid, bool 
 		  const char *service)
 {
 	SAY(toolstack, found, .domid = domid, .uuid = { uuid, 16 }, .whole = whole,
-	    .running = running, .service = service);
+	    .running = running, .created = w->found_created, .service = service);
 }
 
 static void survey_end(struct world *w)

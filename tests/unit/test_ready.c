@@ -117,7 +117,7 @@ static void test_given_up(void **state)
 	end(w);
 }
 
-/* An adopted guest's key and frame may have passed unseen; its port can be tried. */
+/* The toolstack is lost while a guest boots: the next one is asked for what is awaited still. */
 static void test_adopted(void **state)
 {
 	struct world *w = booting_world(
@@ -130,11 +130,66 @@ static void test_adopted(void **state)
 	connect_toolstack(w);
 	found(w, w->uuids[0], 7, true, true, "a");
 	survey_end(w);
-	TOOLSTACK("survey; ");
+	TOOLSTACK("survey; adopt 0 7 up; ");
+	is(w, "a", "awaits", "key");
+	key(w);
 	is(w, "a", "awaits", "port");
 	loop_advance(w->loop, 70 * MS);
 	DNS("ready 0; ");
 	end(w);
+}
+
+/* What another engine has started is ready when it would be had that engine lived, as far as that
+ * can be known. */
+static void test_taken_over(void **state)
+{
+	static const struct {
+		const char *keys;
+		uint64_t age, frame; /* ms ago; 0: not yet */
+		bool restored;
+		uint64_t left; /* ms until it is ready; one that sent no frame sends it at once */
+	} cases[] = {
+		{ "\"nic\":\"br0\",\"response_delay\":0.3", 500, 100, false, 200 },
+		{ "\"nic\":\"br0\",\"response_delay\":0.3", 500, 400, false, 0 },
+		{ "\"nic\":\"br0\",\"response_delay\":0.3", 500, 0, false, 300 },
+		{ "\"nic\":\"br0\",\"response_delay\":0.3", 60299, 0, false, 300 },
+		{ "\"nic\":\"br0\",\"response_delay\":0.3", 60300, 0, false, 0 },
+		{ "\"nic\":\"br0\",\"response_delay\":0.3", 0, 0, false, 0 },
+		{ "\"nic\":\"br0\",\"response_delay\":0.3", 10, 0, true, 0 },
+		{ "\"response_delay\":0.3", 100, 0, false, 200 },
+		{ "\"ready_port\":80,\"sim_port\":70", 50, 0, false, 20 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct world *w = world(4);
+
+		loop_advance(w->loop, 100 * SECOND);
+		add(w, "a", cases[i].keys);
+		learn_uuid(w, "a", 0);
+		lose_toolstack(w);
+		connect_toolstack(w);
+		w->dns_log[0] = w->toolstack_log[0] = '\0';
+		SAY(toolstack, found, .domid = 7, .uuid = { w->uuids[0], 16 }, .whole = true,
+		    .running = true, .restored = cases[i].restored,
+		    .created = cases[i].age ? loop_now(w->loop) - cases[i].age * MS : 0,
+		    .service = "a");
+		survey_end(w);
+		if (strcmp(w->toolstack_log, "") != 0) {
+			TOOLSTACK("adopt 0 7; ");
+			SAY(toolstack, frame, .id = 0, .boot = w->boots[0],
+			    .at = loop_now(w->loop) - cases[i].frame * MS);
+		}
+		if (cases[i].left) {
+			DNS("");
+			loop_advance(w->loop, cases[i].left * MS - 1);
+			DNS("");
+			loop_advance(w->loop, 1);
+		}
+		DNS("ready 0; ");
+		TOOLSTACK("");
+		end(w);
+	}
 }
 
 static int listener(int family, uint16_t *port)
@@ -182,9 +237,10 @@ static void test_real_port(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_key),	  cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_key),	      cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_key_then_port), cmocka_unit_test(test_given_up),
-		cmocka_unit_test(test_adopted),	  cmocka_unit_test(test_real_port),
+		cmocka_unit_test(test_adopted),	      cmocka_unit_test(test_real_port),
+		cmocka_unit_test(test_taken_over),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

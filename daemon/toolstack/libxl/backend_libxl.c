@@ -51,6 +51,18 @@ static int adopt(struct backend *backend, const libxl_dominfo *info,
 	return 0;
 }
 
+/* An older jitsud has not said how and when it was made. */
+static void read_mark(const char *mark, struct backend_domain *out)
+{
+	char how[16];
+	unsigned long long created;
+
+	if (sscanf(mark, "%15s %llu", how, &created) != 2)
+		return;
+	out->restored = strcmp(how, BUILD_RESTORED) == 0;
+	out->created = created;
+}
+
 static int survey_domain(struct backend *backend, const libxl_dominfo *info,
 			 struct backend_domain *out, struct error *err)
 {
@@ -64,6 +76,8 @@ static int survey_domain(struct backend *backend, const libxl_dominfo *info,
 		.whole = whole && !suspending,
 		.running = !info->paused && !info->shutdown,
 	};
+	if (whole)
+		read_mark(whole, out);
 	out->paused = out->whole && info->paused && !info->shutdown;
 	memcpy(out->uuid, libxl_uuid_bytearray_const(&info->uuid), sizeof out->uuid);
 	snprintf(out->service, sizeof out->service, "%s", service ? service : "");
@@ -212,6 +226,7 @@ const struct backend_table backend_libxl = {
 	.check = libxl_check,
 	.start = start_order,
 	.wake = stop_wake,
+	.adopt = guest_adopt,
 	.stop = stop_order,
 	.discard = libxl_discard,
 	.measure = libxl_measure,

@@ -117,11 +117,14 @@ static int plug(const struct spec *spec, const struct plan *plan, struct build *
 	return 0;
 }
 
-static int release(struct xen *xen, uint32_t domid, struct error *err)
+static int release(struct xen *xen, uint32_t domid, bool restored, struct error *err)
 {
+	char mark[64];
 	int rc;
 
-	if (!xen_write(xen, domid, BUILD_MARK_WHOLE, "1"))
+	snprintf(mark, sizeof mark, "%s %llu", restored ? BUILD_RESTORED : BUILD_BOOTED,
+		 (unsigned long long)now());
+	if (!xen_write(xen, domid, BUILD_MARK_WHOLE, mark))
 		return error_errno(err, "cannot write the mark of domain %u to xenstore", domid);
 	rc = libxl_domain_unpause(xen->ctx, domid, NULL);
 	return rc ? xen_error(xen, rc, err, "cannot let domain %u run", domid) : 0;
@@ -150,7 +153,7 @@ static int finish(struct xen *xen, const struct spec *spec, const struct plan *p
 		return error_errno(err, "cannot write the rumprun configuration to xenstore");
 	if (images >= 0)
 		images_drop(images, spec->uuid);
-	if (release(xen, build->domid, err) < 0)
+	if (release(xen, build->domid, build->restored, err) < 0)
 		return -1;
 	build->at = now();
 	log_debug("domain %u: checked and made in %u µs, devices written in %u, plugged in %u, "

@@ -21,6 +21,9 @@ struct xen;
  * domain of ours, and in one that is built to the end. */
 #define BUILD_MARK_SERVICE PLAN_MARK_SERVICE
 #define BUILD_MARK_WHOLE   "jitsu/built"
+/* What the latter says: how it was made, and when, CLOCK_MONOTONIC in µs. */
+#define BUILD_BOOTED   "booted"
+#define BUILD_RESTORED "restored"
 
 struct build {
 	uint32_t domid;

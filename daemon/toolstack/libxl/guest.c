@@ -72,30 +72,65 @@ struct guest *guest_new(struct backend *backend, uint32_t domid, const uint8_t u
 
 /* First frame */
 
+static void tell_frame(struct guest *guest)
+{
+	struct backend *backend = guest->backend;
+
+	if (!guest->heard)
+		guest->heard = loop_now(backend->loop);
+	backend->sink.frame(backend->arg, guest->id, guest->boot, guest->heard);
+}
+
 static void on_frame(void *arg, unsigned events)
 {
 	const struct ear *ear = arg;
 	struct guest *guest = ear->guest;
-	struct backend *backend = guest->backend;
 
 	(void)events;
 	if (!vif_heard(ear->fd))
 		return;
 	close_ears(guest);
-	backend->sink.frame(backend->arg, guest->id, guest->boot, loop_now(backend->loop));
+	tell_frame(guest);
+}
+
+static void add_ear(struct guest *guest, int fd)
+{
+	struct ear *ear = &guest->ears[guest->ear_count++];
+
+	ear->guest = guest;
+	ear->fd = fd;
+	ear->watch = watch_new(guest->backend->loop, fd, WATCH_READ, on_frame, ear);
+	if (!ear->watch)
+		abort();
 }
 
 void guest_listen(struct guest *guest, const struct build *build)
 {
-	for (size_t i = 0; i < build->frame_count; i++) {
-		struct ear *ear = &guest->ears[i];
+	for (size_t i = 0; i < build->frame_count; i++)
+		add_ear(guest, build->frames[i]);
+}
 
-		ear->guest = guest;
-		ear->fd = build->frames[i];
-		ear->watch = watch_new(guest->backend->loop, ear->fd, WATCH_READ, on_frame, ear);
-		if (!ear->watch)
-			abort();
-		guest->ear_count = i + 1;
+/* Of one that another toolstack has started. */
+static void listen_again(struct guest *guest)
+{
+	char interface[VIF_NAME_MAX];
+	uint64_t to = 0, from = 0;
+
+	for (unsigned i = 0; i < BUILD_NICS_MAX; i++) {
+		int fd;
+
+		vif_name(interface, guest->domid, i);
+		if (vif_traffic(interface, &to, &from) < 0)
+			break;
+		fd = vif_listen(interface, NULL);
+		if (fd >= 0)
+			add_ear(guest, fd);
+		/* Only now what it has sent before is known for certain. */
+		if (fd < 0 || (vif_traffic(interface, &to, &from) == 0 && from)) {
+			close_ears(guest);
+			tell_frame(guest);
+			return;
+		}
 	}
 }
 
@@ -126,7 +161,30 @@ void guest_on_key(void *arg, uint32_t domid)
 	if (!keys_match(guest->key, value))
 		return;
 	forget_key(guest);
-	backend->sink.key(backend->arg, guest->id, guest->boot, loop_now(backend->loop));
+	guest->keyed = loop_now(backend->loop);
+	backend->sink.key(backend->arg, guest->id, guest->boot, guest->keyed);
+}
+
+/* Adoption */
+
+void guest_adopt(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid,
+		 const char *key)
+{
+	struct guest *guest = guest_find(backend, domid);
+	struct error err;
+
+	if (!guest || guest->dead)
+		return;
+	guest->id = id;
+	guest->boot = boot;
+	if (guest->heard)
+		tell_frame(guest);
+	else if (!guest->ear_count)
+		listen_again(guest);
+	if (*key && guest->keyed)
+		backend->sink.key(backend->arg, id, boot, guest->keyed);
+	else if (*key && !guest->key && guest_await_key(guest, key, &err) < 0)
+		abort(); /* xenstore is lost to us */
 }
 
 /* Death */

@@ -41,6 +41,7 @@ struct guest {
 	libxl_evgen_domain_death *watch;
 	struct ear ears[BUILD_NICS_MAX];
 	size_t ear_count;
+	uint64_t heard, keyed;	 /* when its first frame and its key came; 0: not yet */
 	char *key;		 /* wait_for_key while it waits for it */
 	off_t console_from;	 /* where its lines begin in xenconsoled's log */
 	struct console *console; /* its last words are being read */
@@ -74,6 +75,9 @@ void guest_free(struct guest *guest);
 void guest_listen(struct guest *guest, const struct build *build);
 /* Reports when its wait_for_key is there. 0, or -1 with an error. */
 int guest_await_key(struct guest *guest, const char *key, struct error *err);
+/* As in the table of backend.h. */
+void guest_adopt(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid,
+		 const char *key);
 /* A stop has failed: it is watched as before, and a death that was no news is told. */
 void guest_carry_on(struct guest *guest);
 deaths_fn guest_on_death;

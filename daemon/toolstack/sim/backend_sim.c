@@ -26,7 +26,7 @@ struct sim {
 	struct backend *backend;
 	enum phase phase, before; /* before: the one that a pause or a stop has interrupted */
 	uint32_t id, boot, domid;
-	uint64_t began;
+	uint64_t began, created, heard, keyed; /* when; 0: not yet */
 	bool restoring, restore_failed;
 	bool was_paused; /* when its stop began */
 	struct spec *spec;
@@ -310,7 +310,7 @@ static void end_build(struct sim *sim)
 	created.domid = sim->domid;
 	created.restored = sim->restoring;
 	created.began = sim->began;
-	created.at = loop_now(backend->loop);
+	created.at = sim->created = loop_now(backend->loop);
 	backend->sink.created(backend->arg, &created);
 }
 
@@ -331,7 +331,8 @@ static void on_sim(void *arg)
 		break;
 	case BOOTING:
 		arm_death(sim);
-		backend->sink.frame(backend->arg, sim->id, sim->boot, loop_now(backend->loop));
+		sim->heard = loop_now(backend->loop);
+		backend->sink.frame(backend->arg, sim->id, sim->boot, sim->heard);
 		break;
 	case RUNNING:
 		interrupt(sim, SHUT_DOWN);
@@ -351,7 +352,8 @@ static void on_key(void *arg)
 	struct backend *backend = sim->backend;
 
 	sim->key_due = 0;
-	backend->sink.key(backend->arg, sim->id, sim->boot, loop_now(backend->loop));
+	sim->keyed = loop_now(backend->loop);
+	backend->sink.key(backend->arg, sim->id, sim->boot, sim->keyed);
 }
 
 static void sim_start(struct backend *backend, uint32_t id, uint32_t boot, bool restore,
@@ -428,6 +430,21 @@ static void sim_wake(struct backend *backend, uint32_t id, uint32_t boot, uint32
 
 	begin(backend, &(struct deed){ .end = end_wake, .id = id, .boot = boot, .domid = domid },
 	      sim ? usec(sim->spec->sim_wake, WAKE_MS) : 0);
+}
+
+static void sim_adopt(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid,
+		      const char *key)
+{
+	struct sim *sim = find(backend, domid);
+
+	if (!sim)
+		return;
+	sim->id = id;
+	sim->boot = boot;
+	if (sim->heard)
+		backend->sink.frame(backend->arg, id, boot, sim->heard);
+	if (*key && sim->keyed)
+		backend->sink.key(backend->arg, id, boot, sim->keyed);
 }
 
 static void tell_stopped(struct backend *backend, const struct deed *deed, enum backend_end end,
@@ -536,6 +553,8 @@ static int sim_survey(struct backend *backend, const struct backend_survey *surv
 
 			domain.running = sim->phase == BOOTING || sim->phase == RUNNING;
 			domain.paused = sim->phase == PAUSED;
+			domain.restored = sim->restoring;
+			domain.created = sim->created;
 			memcpy(domain.uuid, sim->spec->uuid, sizeof domain.uuid);
 			snprintf(domain.service, sizeof domain.service, "%s", sim->spec->name);
 			survey->domain(survey->arg, &domain);
@@ -559,6 +578,7 @@ const struct backend_table backend_sim = {
 	.check = sim_check,
 	.start = sim_start,
 	.wake = sim_wake,
+	.adopt = sim_adopt,
 	.stop = sim_stop,
 	.discard = sim_discard,
 	.measure = sim_measure,
