@@ -31,6 +31,7 @@ struct daemon {
 	struct config config;
 	struct declared declared;
 	struct room_resources resources;
+	struct dns_settings settings;
 	char listen[256];
 	int launcher; /* tells who started us in the background that we are up; -1: nobody waits */
 };
@@ -73,6 +74,38 @@ static int check_names(const struct config *config, struct room_resources *resou
 		return error_field(err, ERROR_INPUT, "--log-level", config->log_level,
 				   "expected error, warning, info or debug");
 	return 0;
+}
+
+static int read_dns_settings(struct daemon *daemon, struct error *err)
+{
+	const struct config *config = &daemon->config;
+	const struct dns_texts texts = {
+#define TEXTS(name) (const char *const *)config->name.v
+		.zones = TEXTS(zones),
+		.ns = TEXTS(ns),
+		.bind = TEXTS(bind),
+		.limits_exempt = TEXTS(limits_exempt),
+		.cookie_secret = TEXTS(cookie_secret),
+#undef TEXTS
+		.zone_count = config->zones.n,
+		.ns_count = config->ns.n,
+		.bind_count = config->bind.n,
+		.exempt_count = config->limits_exempt.n,
+		.secret_count = config->cookie_secret.n,
+		.mbox = config->mbox,
+		.identity = config->identity,
+		.ttl = config->ttl,
+		.rate = config->rate_limit,
+		.rate_slip = config->rate_slip,
+		.wakes = config->wakes,
+		.wakes_per_network = config->wakes_per_network,
+		.tcp_connections = config->tcp_connections,
+		.tcp_per_network = config->tcp_per_network,
+		.cookies = config->cookies,
+	};
+
+	daemon->resources.dns.settings = &daemon->settings;
+	return dns_settings_read(&daemon->settings, &texts, err);
 }
 
 /* Makes the folder that a path is in, if only that is missing. */
@@ -148,6 +181,7 @@ static int open_resources(struct daemon *daemon, struct error *err)
 	resources->engine.services = (const char *const *)daemon->declared.v;
 	resources->engine.service_count = daemon->declared.n;
 	resources->engine.simulated = strcmp(config->backend, "sim") == 0;
+	resources->engine.ptr = config->ptr;
 	resources->engine.ttl = config->ttl;
 	resources->engine.response_delay = config->response_delay;
 	resources->engine.wait_limit = config->wait_limit;
@@ -266,6 +300,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (check_names(&daemon.config, &daemon.resources, &err) < 0 ||
+	    read_dns_settings(&daemon, &err) < 0 ||
 	    declared_read(&daemon.declared, &daemon.config, &err) < 0) {
 		fprintf(stderr, "jitsud: %s\n", err.text);
 		return 2;
@@ -289,6 +324,7 @@ int main(int argc, char **argv)
 	status = supervise_run(&supervise);
 	unlink(daemon.config.control);
 	declared_free(&daemon.declared);
+	dns_settings_free(&daemon.settings);
 	config_free(&daemon.config);
 	return status;
 }

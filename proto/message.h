@@ -18,6 +18,12 @@ enum room { ROOM_PARENT, ROOM_DNS, ROOM_ENGINE, ROOM_TOOLSTACK, ROOM_ANY };
 
 const char *room_name(enum room room);
 
+/* Of the message `service`. */
+enum message_service_flags {
+	MESSAGE_SERVICE_PTR = 1,      /* its addresses' names are answered too */
+	MESSAGE_SERVICE_WAKE_ANY = 2, /* a query for a type that it has not starts it as well */
+};
+
 /* A view of bytes; in a message that was read, of the receive buffer. */
 struct bytes {
 	const uint8_t *data;

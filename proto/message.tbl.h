@@ -22,9 +22,10 @@ MESSAGE(answered, DNS, ENGINE, U32(id) U64(at) U32(waiters) U8(late),
 	"those who waited have their answer; late: at the limit, not because it was ready")
 MESSAGE(table_begin, ENGINE, DNS, U32(count), "what follows replaces the table")
 MESSAGE(service, ENGINE, DNS,
-	U32(id) U32(ttl) U32(wait_limit) U8(ready) BYTES(names) BYTES(addresses),
+	U32(id) U32(ttl) U32(wait_limit) U8(ready) U8(flags) BYTES(names) BYTES(addresses),
 	"add or replace a service: wire-format owner names one after the other; addresses as one "
-	"byte of family (4 or 6) and 4 or 16 bytes each; ttl in s, wait_limit in ms")
+	"byte of family (4 or 6) and 4 or 16 bytes each; ttl in s, wait_limit in ms; flags of "
+	"enum message_service_flags")
 MESSAGE(table_end, ENGINE, DNS, U8(unused), "what was not sent again is gone; serve")
 MESSAGE(forget, ENGINE, DNS, U32(id), "the service is removed; who waits gets NXDOMAIN or a forward")
 MESSAGE(ready, ENGINE, DNS, U32(id), "answer who waits, and everybody at once from here on")

@@ -70,7 +70,7 @@ struct spec {
 	struct spec_texts nic, mac, script, disk;
 	char *rumprun_config, *rumprun_addr, *rumprun_gw, *rumprun_hostname;
 	int64_t rumprun_mask;
-	int64_t ttl, response_delay, wait_limit;
+	int64_t ttl, response_delay, wait_limit, ptr;
 	char *wait_for_key;
 	int64_t wait_for_key_limit, ready_port, ready_port_limit, frame_limit;
 	enum spec_stop_mode stop_mode;
@@ -78,7 +78,7 @@ struct spec {
 	struct spec_idle idle; /* n is 0 if not given */
 	enum spec_idle_by idle_by;
 	int64_t idle_traffic;
-	bool pinned;
+	bool pinned, wake_any;
 	enum spec_fate on_poweroff, on_reboot, on_crash;
 	int64_t sim_boot, sim_frame, sim_key, sim_port, sim_death, sim_stop, sim_wake, sim_suspend,
 		sim_restore, sim_traffic;

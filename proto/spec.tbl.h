@@ -49,6 +49,8 @@ SPEC_KEY(rumprun_mask, NUMBER, 0, 32, "length of the network's prefix over rumpr
 SPEC_KEY(rumprun_gw, TEXT, 1, 45, "IPv4 gateway over the one of rumprun_config")
 SPEC_KEY(rumprun_hostname, TEXT, 1, 63, "host name over the one of rumprun_config")
 SPEC_KEY(ttl, NUMBER, 0, 604800, "TTL of its answers in seconds, and half the time it stays up unasked")
+SPEC_KEY(ptr, NUMBER, 0, 1, "1: its addresses are answered with its first name (PTR), 0: not; jitsud's if not given")
+SPEC_KEY(wake_any, BOOL, 0, 0, "queries for types that it has no records of (AAAA, HTTPS, …) start it too")
 SPEC_KEY(wait_for_key, TEXT, 1, 1023,
 	 "KEY or KEY=VALUE in xenstore, relative to the domain, that it writes when it is ready")
 SPEC_KEY(wait_for_key_limit, SECONDS, 0, 3600000, "longest wait for that key; 10 if not given")

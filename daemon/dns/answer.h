@@ -21,6 +21,9 @@ struct dns {
 	struct wire *wire;
 	struct wait *wait;
 	struct forward *forward; /* NULL: what is not ours is refused */
+	const struct dns_settings *settings;
+	struct rate *rate;
+	struct wakes *wakes;
 	struct link *link;	 /* NULL: no engine */
 	struct timer *alone;	 /* runs while there is no engine */
 	struct table *table;

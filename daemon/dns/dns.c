@@ -51,8 +51,10 @@
 #include "base/loop.h"
 #include "dns/answer.h"
 #include "dns/forward.h"
+#include "dns/limit.h"
 #include "dns/listen.h"
 #include "dns/table.h"
+#include "dns/wakes.h"
 #include "proto/message.h"
 
 static void on_late(void *arg, struct wait_queue *queue, unsigned waiters);
@@ -68,6 +70,7 @@ static void on_alone(void *arg)
 struct dns *dns_new(struct loop *loop, const struct dns_config *config)
 {
 	static const struct wait_callbacks callbacks = { .done = answer_waited, .late = on_late };
+	static const struct dns_settings no_settings;
 	struct dns *dns = calloc(1, sizeof *dns);
 
 	if (!dns)
@@ -78,12 +81,21 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config)
 				   config->tcp_count, answer_query, dns);
 	dns->alone = timer_new(loop, on_alone, dns);
 	dns->wire = wire_new();
+	dns->settings = config->settings ? config->settings : &no_settings;
+	dns->rate = rate_new(&(struct rate_config){ .per_second = dns->settings->rate,
+						    .slip = dns->settings->rate_slip,
+						    .exempt = &dns->settings->exempt });
+	dns->wakes = wakes_new(
+		&(struct wakes_config){ .per_second = dns->settings->wakes,
+					.network_per_second = dns->settings->wakes_per_network,
+					.exempt = &dns->settings->exempt });
 	dns->wait = wait_new(loop, &callbacks, dns);
 	dns->table = table_new();
 	if (config->forwarder_count)
 		dns->forward = forward_new(loop, config->forwarders, config->forwarder_count,
 					   answer_forwarded, dns);
-	if (dns->listener && dns->alone && dns->wire && dns->wait && dns->table &&
+	if (dns->listener && dns->alone && dns->wire && dns->wait && dns->table && dns->rate &&
+	    dns->wakes &&
 	    (dns->forward || !config->forwarder_count))
 		return dns;
 	dns_free(dns);
@@ -97,6 +109,8 @@ void dns_free(struct dns *dns)
 	link_free(dns->link);
 	timer_free(dns->alone);
 	forward_free(dns->forward);
+	rate_free(dns->rate);
+	wakes_free(dns->wakes);
 	wait_free(dns->wait);
 	table_free(dns->next);
 	table_free(dns->table);

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "dns/settings.h"
+
 struct loop;
 struct usage;
 
@@ -28,6 +30,7 @@ struct dns_config {
 	/* Where queries go that are not ours; none: they are refused. */
 	struct sockaddr_storage forwarders[DNS_ENDPOINTS_MAX];
 	size_t forwarder_count;
+	const struct dns_settings *settings; /* kept by reference; NULL: all zero */
 	struct usage *usage;
 };
 

@@ -323,6 +323,7 @@ int table_put(struct table *table, const struct msg_service *m, struct table_ser
 	service->id = m->id;
 	service->ttl = m->ttl;
 	service->wait_limit = m->wait_limit;
+	service->flags = m->flags;
 	service->ready = m->ready;
 	service->names = (struct table_name **)(service + 1);
 	addresses = (uint8_t *)(service->names + names);

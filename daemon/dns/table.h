@@ -17,6 +17,7 @@ struct table;
 
 struct table_service {
 	uint32_t id, ttl, wait_limit; /* s, ms */
+	uint8_t flags; /* enum message_service_flags */
 	bool ready;
 	bool wanted; /* a want is on its way, or being carried out (see dns.c) */
 	uint16_t v4_count, v6_count;

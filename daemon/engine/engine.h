@@ -32,6 +32,7 @@ struct engine_config {
 	size_t service_count;
 	struct usage *usage;
 	bool simulated;		       /* the backend is sim */
+	bool ptr;
 	int64_t ttl;		       /* s; defaults for services that do not say */
 	int64_t response_delay, wait_limit; /* ms */
 	enum spec_stop_mode stop_mode; /* unset: destroy */

@@ -129,6 +129,17 @@ static size_t wire_name(const char *name, uint8_t *out)
 	return used;
 }
 
+static uint8_t service_flags(const struct service *service)
+{
+	uint8_t flags = 0;
+
+	if (service_given(service->spec->ptr, service->engine->config.ptr))
+		flags |= MESSAGE_SERVICE_PTR;
+	if (service->spec->wake_any)
+		flags |= MESSAGE_SERVICE_WAKE_ANY;
+	return flags;
+}
+
 void service_tell(const struct service *service, struct link *dns)
 {
 	const struct spec *spec = service->spec;
@@ -152,6 +163,7 @@ void service_tell(const struct service *service, struct link *dns)
 						    .ttl = service_ttl(service),
 						    .wait_limit = service_wait_limit(service),
 						    .ready = service->state == LIFECYCLE_READY,
+						    .flags = service_flags(service),
 						    .names = { names, names_size },
 						    .addresses = { addresses, addresses_size } });
 }

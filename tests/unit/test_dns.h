@@ -215,6 +215,7 @@ struct service {
 	bool ready;
 	const char *names, *addresses; /* separated by spaces */
 	uint32_t ttl, wait_limit;      /* 0: 60 s, 700 ms */
+	uint8_t flags;
 };
 
 static inline void tell_service(struct world *w, struct service s)
@@ -239,6 +240,7 @@ static inline void tell_service(struct world *w, struct service s)
 				     .ttl = s.ttl ? s.ttl : 60,
 				     .wait_limit = s.wait_limit ? s.wait_limit : 700,
 				     .ready = s.ready,
+				     .flags = s.flags,
 				     .names = { names, (uint32_t)(n - names) },
 				     .addresses = { addresses, (uint32_t)(a - addresses) },
 			     });

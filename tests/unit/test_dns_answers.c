@@ -75,7 +75,7 @@ static void test_source_address(void **state)
 	int two, three;
 
 	(void)state;
-	tell_service(w, (struct service){ 9, false, "down.example.org", "10.0.0.9", 0, 0 });
+	tell_service(w, (struct service){ 9, false, "down.example.org", "10.0.0.9", 0, 0, 0 });
 	w->any.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
 	two = caller(SOCK_DGRAM, &w->any);
 	w->any.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 2);
@@ -155,7 +155,7 @@ static void test_truncation(void **state)
 	(void)state;
 	for (int i = 0; i < 60; i++)
 		snprintf(many + strlen(many), sizeof many - strlen(many), "10.1.0.%d ", i);
-	tell_service(w, (struct service){ 9, true, "many.example.org", many, 0, 0 });
+	tell_service(w, (struct service){ 9, true, "many.example.org", many, 0, 0, 0 });
 	expect(w, "many.example.org", WIRE_A, 0, "0 aa tc");
 	ask(fd, 5, "many.example.org", WIRE_A, EDNS);
 	{
@@ -270,7 +270,7 @@ static void test_many_names(void **state)
 	for (uint32_t i = 0; i < COUNT; i++) {
 		snprintf(name, sizeof name, "n%u.zone%u.example", i, i % 7);
 		snprintf(address, sizeof address, "10.1.%u.%u", i / 256, i % 256);
-		tell_service(w, (struct service){ 100 + i, true, name, address, 0, 0 });
+		tell_service(w, (struct service){ 100 + i, true, name, address, 0, 0, 0 });
 	}
 	for (uint32_t i = 0; i < COUNT; i += 2)
 		tell(w, forget, 100 + i);

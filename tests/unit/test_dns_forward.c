@@ -320,7 +320,7 @@ static void test_waiting_for_what_is_removed(void **state)
 	struct sockaddr_in from;
 
 	(void)state;
-	tell_service(w, (struct service){ 2, false, "down.example.org", "10.0.0.2", 0, 0 });
+	tell_service(w, (struct service){ 2, false, "down.example.org", "10.0.0.2", 0, 0, 0 });
 	q = make_query(9, "down.example.org", WIRE_A, EDNS);
 	send_packet(fd, &q);
 	expect_heard(w, "want 2;");

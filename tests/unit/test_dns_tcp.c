@@ -239,7 +239,7 @@ static void test_who_waits_is_not_idle(void **state)
 	int fd = caller(SOCK_STREAM, &w->tcp);
 
 	(void)state;
-	tell_service(w, (struct service){ 2, false, "down.example.org", "10.0.0.2", 0, 30000 });
+	tell_service(w, (struct service){ 2, false, "down.example.org", "10.0.0.2", 0, 30000, 0 });
 	ask_stream(fd, 1, "down.example.org", WIRE_A);
 	expect_heard(w, "want 2;");
 	advance(w, 25 * USEC_PER_SEC);
@@ -340,7 +340,7 @@ static void test_slow_reader(void **state)
 
 	(void)state;
 	/* That it waits for something too does not save it. */
-	tell_service(w, (struct service){ 2, false, "down.example.org", "10.0.0.2", 0, 60000 });
+	tell_service(w, (struct service){ 2, false, "down.example.org", "10.0.0.2", 0, 60000, 0 });
 	ask_stream(fd, 1, "down.example.org", WIRE_A);
 	p = frame(&p);
 	for (int quiet = 0; quiet < 20;) {

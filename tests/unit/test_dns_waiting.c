@@ -230,7 +230,7 @@ static void test_forget(void **state)
 	tell(w, forget, 1);
 	expect_answer(w, fd, 1, "5");
 	/* The id is used anew, by another. */
-	tell_service(w, (struct service){ 1, false, "new.example.org", "10.0.0.9", 0, 0 });
+	tell_service(w, (struct service){ 1, false, "new.example.org", "10.0.0.9", 0, 0, 0 });
 	ask(fd, 2, NAME, WIRE_A, 0);
 	expect_answer(w, fd, 2, "5");
 	ask(fd, 3, "new.example.org", WIRE_A, 0);
@@ -250,7 +250,7 @@ static void test_replaced_while_somebody_waits(void **state)
 	ask(fd, 2, "web.example.org", WIRE_A, 0);
 	expect_heard(w, "want 1;");
 	advance(w, 500 * MSEC);
-	tell_service(w, (struct service){ 1, false, NAME, "10.0.0.8", 0, 0 });
+	tell_service(w, (struct service){ 1, false, NAME, "10.0.0.8", 0, 0, 0 });
 	expect_heard(w, "want 1;");
 	expect_answer(w, fd, 2, "5");
 	/* Its time runs from when it was asked. */
@@ -261,7 +261,7 @@ static void test_replaced_while_somebody_waits(void **state)
 	expect_heard(w, "answered 1 1 late;");
 	ask(fd, 3, NAME, WIRE_A, 0);
 	settle(w);
-	tell_service(w, (struct service){ 1, true, NAME, "10.0.0.7", 0, 0 });
+	tell_service(w, (struct service){ 1, true, NAME, "10.0.0.7", 0, 0, 0 });
 	expect_answer(w, fd, 3, "0 aa; 10.0.0.7 60");
 	finish(w);
 }
@@ -336,7 +336,7 @@ static void test_engine_gone_and_back(void **state)
 	unsigned ids = 0;
 
 	(void)state;
-	tell_service(w, (struct service){ 4, true, "up.example.org", "10.0.0.4", 0, 0 });
+	tell_service(w, (struct service){ 4, true, "up.example.org", "10.0.0.4", 0, 0, 0 });
 	ask(fd, 1, NAME, WIRE_A, 0);
 	expect_heard(w, "want 1;");
 	link_free(w->engine);
@@ -418,7 +418,7 @@ static void test_retire_amid_a_table(void **state)
 	(void)state;
 	tell(w, ready, 1);
 	tell(w, table_begin, 1);
-	tell_service(w, (struct service){ 1, true, NAME, "10.0.0.1", 0, 0 });
+	tell_service(w, (struct service){ 1, true, NAME, "10.0.0.1", 0, 0, 0 });
 	tell(w, retire, 1);
 	ask(fd, 1, NAME, WIRE_A, 0);
 	expect_answer(w, fd, 1, ANSWER);
