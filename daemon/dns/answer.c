@@ -27,13 +27,13 @@ static void send_error(struct dns *dns, const struct client *client,
 	send_reply(dns, client, query, &reply);
 }
 
-static uint32_t lowest_ttl(const struct table_name *name)
+static uint32_t lowest_ttl(const struct dns *dns, const struct table_name *name)
 {
 	uint32_t ttl = UINT32_MAX;
 
 	for (uint32_t i = 0; i < name->service_count; i++)
-		if (name->services[i]->ttl < ttl)
-			ttl = name->services[i]->ttl;
+		if (table_nth(dns->table, name, i)->ttl < ttl)
+			ttl = table_nth(dns->table, name, i)->ttl;
 	return ttl;
 }
 
@@ -50,7 +50,7 @@ static unsigned collect(struct dns *dns, const struct table_name *name, uint16_t
 	unsigned count = 0;
 
 	for (uint32_t i = 0; i < name->service_count && count < WIRE_ADDRESSES_MAX; i++) {
-		const struct table_service *service = name->services[i];
+		const struct table_service *service = table_nth(dns->table, name, i);
 		unsigned some = address_count(service, type);
 
 		if (ready_only && !service->ready)
@@ -59,7 +59,7 @@ static unsigned collect(struct dns *dns, const struct table_name *name, uint16_t
 			some = WIRE_ADDRESSES_MAX - count;
 		if (some)
 			memcpy(dns->addresses + count * size,
-			       type == WIRE_A ? service->v4 : service->v6, some * size);
+			       type == WIRE_A ? table_v4(service) : table_v6(service), some * size);
 		count += some;
 	}
 	return count;
@@ -72,8 +72,8 @@ static void send_addresses(struct dns *dns, const struct client *client,
 				    .recursion = dns->forward,
 				    .addresses = dns->addresses,
 				    .address_count = count,
-				    .rotate = name->rotate++,
-				    .ttl = lowest_ttl(name),
+				    .rotate = table_turn(name),
+				    .ttl = lowest_ttl(dns, name),
 				    .ede = WIRE_EDE_NONE };
 
 	send_reply(dns, client, query, &reply);
@@ -87,7 +87,7 @@ static void send_nodata(struct dns *dns, const struct client *client,
 	struct wire_reply reply = { .authoritative = true,
 				    .recursion = dns->forward,
 				    .zone = zone,
-				    .ttl = lowest_ttl(name),
+				    .ttl = lowest_ttl(dns, name),
 				    .ede = WIRE_EDE_NONE };
 
 	send_reply(dns, client, query, &reply);
@@ -110,7 +110,7 @@ static void send_elsewhere(struct dns *dns, const struct client *client,
 static void stamp(struct dns *dns, const struct table_name *name, uint64_t now)
 {
 	for (uint32_t i = 0; i < name->service_count; i++) {
-		struct usage *usage = &dns->usage[name->services[i]->id];
+		struct usage *usage = &dns->usage[table_nth(dns->table, name, i)->id];
 		uint64_t queries = atomic_load_explicit(&usage->queries, memory_order_relaxed);
 
 		atomic_store_explicit(&usage->queries, queries + 1, memory_order_relaxed);
@@ -119,14 +119,17 @@ static void stamp(struct dns *dns, const struct table_name *name, uint64_t now)
 }
 
 /* Of those whose addresses the answer needs, the ones that sleep. */
-static unsigned find_asleep(const struct table_name *name, uint16_t type,
+static unsigned find_asleep(const struct dns *dns, const struct table_name *name, uint16_t type,
 			    struct table_service *asleep[WAIT_SERVICES_MAX])
 {
 	unsigned count = 0;
 
-	for (uint32_t i = 0; i < name->service_count && count < WAIT_SERVICES_MAX; i++)
-		if (!name->services[i]->ready && address_count(name->services[i], type))
-			asleep[count++] = name->services[i];
+	for (uint32_t i = 0; i < name->service_count && count < WAIT_SERVICES_MAX; i++) {
+		struct table_service *service = table_nth(dns->table, name, i);
+
+		if (!service->ready && address_count(service, type))
+			asleep[count++] = service;
+	}
 	return count;
 }
 
@@ -177,7 +180,7 @@ static void route(struct dns *dns, const struct client *client, const struct wir
 		send_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_NONE, NULL);
 		return;
 	}
-	count = find_asleep(name, query->type, asleep);
+	count = find_asleep(dns, name, query->type, asleep);
 	if (count) {
 		park(dns, client, query, arrived, asleep, count);
 		return;

@@ -19,7 +19,9 @@
  *   service               replaces what was known of that id: who waits is looked up anew, by
  *                         name, and so is answered, refused, forwarded, or waits and is wanted
  *   forget                as service, with nothing in its place
- *   table_end             as service, for everybody: the new table has taken the old one's place
+ *   table_end             as service, for everybody: the new table has taken the old one's place.
+ *                         Until then the old one answers. What is in both stays where it is, marked,
+ *                         with its new state beside the old; only what differs is held apart
  *
  * and the races, each with what makes it harmless:
  *
@@ -169,6 +171,7 @@ static void on_table_begin(void *arg, const struct msg_table_begin *m)
 	(void)m;
 	drop_next(dns);
 	dns->in_step = false;
+	table_begin(dns->table);
 	dns->next = table_new();
 	if (!dns->next)
 		abort();
@@ -180,14 +183,22 @@ static void on_service(void *arg, const struct msg_service *m)
 	struct table_service *service, *old;
 	struct error err;
 
+	if (dns->next && table_keep(dns->table, m)) {
+		old = table_take(dns->next, m->id);
+		if (old)
+			table_drop(dns->next, old);
+		return;
+	}
 	if (table_put(current(dns), m, &service, &old, &err) < 0) {
 		log_error("engine: %s", err.text);
 		return;
 	}
+	if (dns->next && (service = table_kept(dns->table, m->id)))
+		table_unkeep(service);
 	if (!old)
 		return;
 	wait_again(dns->wait, &old->waiters);
-	table_drop(old);
+	table_drop(current(dns), old);
 }
 
 static void send_retired(struct dns *dns, uint32_t id)
@@ -198,21 +209,29 @@ static void send_retired(struct dns *dns, uint32_t id)
 static void on_table_end(void *arg, const struct msg_table_end *m)
 {
 	struct dns *dns = arg;
-	struct table *old = dns->table;
+	struct table_service **waited_for = NULL;
+	size_t count = 0;
 
 	(void)m;
 	if (!dns->next) {
 		log_error("engine: table_end without table_begin");
 		return;
 	}
-	dns->table = dns->next;
+	if (table_count(dns->table) == 0) {
+		table_free(dns->table);
+		dns->table = dns->next;
+	} else {
+		waited_for = table_end(dns->table, dns->next, &count);
+	}
 	dns->next = NULL;
 	dns->in_step = true;
 	for (size_t i = 0; i < dns->retire_count; i++)
 		send_retired(dns, dns->retires[i]);
 	dns->retire_count = 0;
 	wait_again(dns->wait, NULL);
-	table_free(old);
+	for (size_t i = 0; i < count; i++)
+		table_drop(dns->table, waited_for[i]);
+	free(waited_for);
 	log_info("%zu services", table_count(dns->table));
 	if (dns->serving)
 		return;
@@ -225,27 +244,51 @@ static void on_forget(void *arg, const struct msg_forget *m)
 	struct dns *dns = arg;
 	struct table_service *service = table_take(current(dns), m->id);
 
-	if (!service)
+	if (!service) {
+		if (dns->next && (service = table_kept(dns->table, m->id)))
+			table_unkeep(service);
 		return;
+	}
 	wait_again(dns->wait, &service->waiters);
-	table_drop(service);
+	table_drop(current(dns), service);
+}
+
+static void unknown(uint32_t id, const char *message)
+{
+	log_warning("engine: %s for service %u, which is not known", message, id);
 }
 
 static struct table_service *find(struct dns *dns, uint32_t id, const char *message)
 {
-	struct table_service *service = table_get(current(dns), id);
+	struct table_service *service = table_get(dns->table, id);
 
 	if (!service)
-		log_warning("engine: %s for service %u, which is not known", message, id);
+		unknown(id, message);
 	return service;
+}
+
+/* While a table is received the engine's word is about that one, in which nobody waits. */
+static bool set_next(struct dns *dns, uint32_t id, bool ready, const char *message)
+{
+	struct table_service *service;
+
+	if (!dns->next)
+		return false;
+	if ((service = table_get(dns->next, id)))
+		service->ready = ready;
+	else if ((service = table_kept(dns->table, id)))
+		service->next_ready = ready;
+	else
+		unknown(id, message);
+	return true;
 }
 
 static void on_ready(void *arg, const struct msg_ready *m)
 {
 	struct dns *dns = arg;
-	struct table_service *service = find(dns, m->id, "ready");
+	struct table_service *service;
 
-	if (!service)
+	if (set_next(dns, m->id, true, "ready") || !(service = find(dns, m->id, "ready")))
 		return;
 	service->ready = true;
 	service->wanted = false;
@@ -255,9 +298,9 @@ static void on_ready(void *arg, const struct msg_ready *m)
 static void on_failed(void *arg, const struct msg_failed *m)
 {
 	struct dns *dns = arg;
-	struct table_service *service = find(dns, m->id, "failed");
+	struct table_service *service;
 
-	if (!service)
+	if (set_next(dns, m->id, false, "failed") || !(service = find(dns, m->id, "failed")))
 		return;
 	service->ready = service->wanted = false;
 	dns->failure_code = m->info_code;
@@ -276,10 +319,11 @@ static void put_to_sleep(struct dns *dns, struct table_service *service)
 static void on_asleep(void *arg, const struct msg_asleep *m)
 {
 	struct dns *dns = arg;
-	struct table_service *service = find(dns, m->id, "asleep");
+	struct table_service *service;
 
-	if (service)
-		put_to_sleep(dns, service);
+	if (set_next(dns, m->id, false, "asleep") || !(service = find(dns, m->id, "asleep")))
+		return;
+	put_to_sleep(dns, service);
 }
 
 static void defer_retired(struct dns *dns, uint32_t id)
@@ -295,14 +339,16 @@ static void defer_retired(struct dns *dns, uint32_t id)
 static void on_retire(void *arg, const struct msg_retire *m)
 {
 	struct dns *dns = arg;
-	struct table_service *service = find(dns, m->id, "retire");
+	struct table_service *service;
 
+	if (set_next(dns, m->id, false, "retire")) {
+		defer_retired(dns, m->id);
+		return;
+	}
+	service = find(dns, m->id, "retire");
 	if (service)
 		service->ready = false;
-	if (dns->next)
-		defer_retired(dns, m->id);
-	else
-		send_retired(dns, m->id);
+	send_retired(dns, m->id);
 	if (service)
 		put_to_sleep(dns, service);
 }

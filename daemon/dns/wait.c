@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/loop.h"
 #include "dns/hash.h"
@@ -12,8 +13,16 @@
 /* A waiter's place in one service's queue. */
 struct wait_place {
 	TAILQ_ENTRY(wait_place) entry;
-	struct wait_queue *queue; /* NULL once it has been released */
+	struct wait_crowd *crowd; /* NULL once it has been released */
 	struct waiter *waiter;
+};
+
+/* Those in one queue. */
+struct wait_crowd {
+	TAILQ_HEAD(, wait_place) places;
+	struct wait_queue *queue;
+	unsigned late; /* who left at the limit just now; it is kept until that has been told */
+	SLIST_ENTRY(wait_crowd) late_entry;
 };
 
 struct waiter {
@@ -39,6 +48,7 @@ struct wait {
 };
 
 static void on_timer(void *arg);
+static void leave_queues(struct waiter *waiter);
 
 struct wait *wait_new(struct loop *loop, const struct wait_callbacks *callbacks, void *arg)
 {
@@ -62,8 +72,10 @@ void wait_free(struct wait *wait)
 {
 	if (!wait)
 		return;
-	for (size_t i = 0; i < wait->count; i++)
+	for (size_t i = 0; i < wait->count; i++) {
+		leave_queues(wait->heap[i]);
 		free(wait->heap[i]);
+	}
 	timer_free(wait->timer);
 	free(wait->heap);
 	free(wait);
@@ -71,13 +83,12 @@ void wait_free(struct wait *wait)
 
 void wait_queue_init(struct wait_queue *queue)
 {
-	TAILQ_INIT(&queue->places);
-	queue->late = 0;
+	queue->crowd = NULL;
 }
 
 bool wait_queue_empty(const struct wait_queue *queue)
 {
-	return TAILQ_EMPTY(&queue->places);
+	return !queue->crowd || TAILQ_EMPTY(&queue->crowd->places);
 }
 
 size_t wait_count(const struct wait *wait)
@@ -160,6 +171,20 @@ static bool folds(struct wait *wait, const struct wait_query *query)
 	return false;
 }
 
+static struct wait_crowd *crowd_of(struct wait_queue *queue)
+{
+	struct wait_crowd *crowd = queue->crowd;
+
+	if (crowd)
+		return crowd;
+	crowd = calloc(1, sizeof *crowd);
+	if (!crowd)
+		abort();
+	TAILQ_INIT(&crowd->places);
+	crowd->queue = queue;
+	return queue->crowd = crowd;
+}
+
 enum wait_result wait_park(struct wait *wait, const struct wait_query *query,
 			   struct wait_queue *const *queues, unsigned count, uint64_t deadline)
 {
@@ -190,8 +215,10 @@ enum wait_result wait_park(struct wait *wait, const struct wait_query *query,
 	waiter->bytes = bytes;
 	waiter->count = waiter->left = count;
 	for (unsigned i = 0; i < count; i++) {
-		waiter->places[i] = (struct wait_place){ .queue = queues[i], .waiter = waiter };
-		TAILQ_INSERT_TAIL(&queues[i]->places, &waiter->places[i], entry);
+		struct wait_crowd *crowd = crowd_of(queues[i]);
+
+		waiter->places[i] = (struct wait_place){ .crowd = crowd, .waiter = waiter };
+		TAILQ_INSERT_TAIL(&crowd->places, &waiter->places[i], entry);
 	}
 	LIST_INSERT_HEAD(bucket(wait, &waiter->query), waiter, same);
 	wait->bytes += bytes;
@@ -202,18 +229,39 @@ enum wait_result wait_park(struct wait *wait, const struct wait_query *query,
 	return WAIT_PARKED;
 }
 
+static struct wait_place *first(const struct wait_queue *queue)
+{
+	return queue->crowd ? TAILQ_FIRST(&queue->crowd->places) : NULL;
+}
+
+static void drop_if_empty(struct wait_crowd *crowd)
+{
+	if (crowd->late || !TAILQ_EMPTY(&crowd->places))
+		return;
+	crowd->queue->crowd = NULL;
+	free(crowd);
+}
+
 static void leave_queue(struct wait_place *place)
 {
-	TAILQ_REMOVE(&place->queue->places, place, entry);
-	place->queue = NULL;
+	struct wait_crowd *crowd = place->crowd;
+
+	TAILQ_REMOVE(&crowd->places, place, entry);
+	place->crowd = NULL;
 	place->waiter->left--;
+	drop_if_empty(crowd);
+}
+
+static void leave_queues(struct waiter *waiter)
+{
+	for (unsigned i = 0; i < waiter->count; i++)
+		if (waiter->places[i].crowd)
+			leave_queue(&waiter->places[i]);
 }
 
 static void finish(struct wait *wait, struct waiter *waiter, enum wait_end end)
 {
-	for (unsigned i = 0; i < waiter->count; i++)
-		if (waiter->places[i].queue)
-			leave_queue(&waiter->places[i]);
+	leave_queues(waiter);
 	heap_remove(wait, waiter);
 	LIST_REMOVE(waiter, same);
 	wait->bytes -= waiter->bytes;
@@ -226,11 +274,13 @@ unsigned wait_release(struct wait *wait, struct wait_queue *queue, enum wait_end
 	struct wait_place *place;
 	unsigned done = 0;
 
-	while ((place = TAILQ_FIRST(&queue->places))) {
+	while ((place = first(queue))) {
+		struct waiter *waiter = place->waiter;
+
 		leave_queue(place);
-		if (place->waiter->left)
+		if (waiter->left)
 			continue;
-		finish(wait, place->waiter, end);
+		finish(wait, waiter, end);
 		done++;
 	}
 	arm(wait);
@@ -251,7 +301,7 @@ void wait_again(struct wait *wait, struct wait_queue *queue)
 	size_t count;
 
 	if (queue) {
-		while ((place = TAILQ_FIRST(&queue->places)))
+		while ((place = first(queue)))
 			finish(wait, place->waiter, WAIT_AGAIN);
 		arm(wait);
 		return;
@@ -276,8 +326,8 @@ static void on_timer(void *arg)
 {
 	struct wait *wait = arg;
 	uint64_t now = loop_now(wait->loop);
-	SLIST_HEAD(, wait_queue) late = SLIST_HEAD_INITIALIZER(late);
-	struct wait_queue *queue;
+	SLIST_HEAD(, wait_crowd) late = SLIST_HEAD_INITIALIZER(late);
+	struct wait_crowd *crowd;
 
 	for (int i = 0; i < EXPIRED_PER_TURN && wait->count; i++) {
 		struct waiter *waiter = wait->heap[0];
@@ -285,18 +335,17 @@ static void on_timer(void *arg)
 		if (waiter->deadline > now)
 			break;
 		for (unsigned p = 0; p < waiter->count; p++) {
-			queue = waiter->places[p].queue;
-			if (queue && queue->late++ == 0)
-				SLIST_INSERT_HEAD(&late, queue, late_entry);
+			crowd = waiter->places[p].crowd;
+			if (crowd && crowd->late++ == 0)
+				SLIST_INSERT_HEAD(&late, crowd, late_entry);
 		}
 		finish(wait, waiter, WAIT_LIMIT);
 	}
-	while ((queue = SLIST_FIRST(&late))) {
-		unsigned waiters = queue->late;
-
+	while ((crowd = SLIST_FIRST(&late))) {
 		SLIST_REMOVE_HEAD(&late, late_entry);
-		queue->late = 0;
-		wait->callbacks.late(wait->arg, queue, waiters);
+		wait->callbacks.late(wait->arg, crowd->queue, crowd->late);
+		crowd->late = 0;
+		drop_if_empty(crowd);
 	}
 	arm(wait);
 }

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 #include "dns/listen.h"
 
@@ -19,13 +18,11 @@
 
 struct loop;
 struct wait;
-struct wait_place;
+struct wait_crowd;
 
-/* One service's; part of its record. */
+/* One service's; part of its record. A million of them are empty. */
 struct wait_queue {
-	TAILQ_HEAD(wait_places, wait_place) places;
-	unsigned late; /* wait.c's: who left at the limit just now */
-	SLIST_ENTRY(wait_queue) late_entry;
+	struct wait_crowd *crowd; /* wait.c's; NULL: nobody waits */
 };
 
 enum wait_end {

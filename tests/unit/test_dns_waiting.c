@@ -433,6 +433,67 @@ static void test_retire_amid_a_table(void **state)
 	finish(w);
 }
 
+/* What the new table repeats stays in place, with the state that the new engine gives it at the
+ * end; what it leaves out, or gives another's id, answers until then. */
+static void test_same_table_again(void **state)
+{
+	struct world *w = start();
+
+	(void)state;
+	tell(w, ready, 1);
+	tell(w, ready, 2);
+	tell(w, ready, 3);
+	ask(fd, 1, "pool.example.org", WIRE_A, 0);
+	expect_answer(w, fd, 1, "0 aa; 10.0.0.2 60; 10.0.0.3 60");
+	tell(w, asleep, 3);
+	ask(fd, 2, "pool.example.org", WIRE_AAAA, 0);
+	expect_heard(w, "want 3;");
+	tell(w, table_begin, 3);
+	tell_service(w, asleep[0]);
+	tell_service(w, asleep[1]);
+	tell(w, ready, 2);
+	tell_service(w, asleep[2]);
+	tell(w, ready, 3);
+	tell(w, retire, 3);
+	tell(w, ready, 1);
+	tell(w, forget, 1);
+	tell_service(w, (struct service){ 4, true, "other.example.org", "10.0.0.9", 0, 0 });
+	/* Nothing of that counts yet. */
+	ask(fd, 3, NAME, WIRE_A, 0);
+	expect_answer(w, fd, 3, ANSWER);
+	ask(fd, 4, "other.example.org", WIRE_A, 0);
+	expect_answer(w, fd, 4, "5");
+	expect_nothing(w, fd);
+	expect_heard(w, "");
+	tell(w, table_end, 0);
+	expect_heard(w, "retired 3;want 3;");
+	ask(fd, 5, NAME, WIRE_A, 0);
+	expect_answer(w, fd, 5, "5");
+	ask(fd, 6, "other.example.org", WIRE_A, 0);
+	expect_answer(w, fd, 6, "0 aa; 10.0.0.9 60");
+	tell(w, ready, 3);
+	expect_answer(w, fd, 2, "0 aa; 2001:db8::3 60");
+	expect_heard(w, "answered 3 1;");
+	ask(fd, 7, "pool.example.org", WIRE_A, 0);
+	expect_answer(w, fd, 7, "0 aa; 10.0.0.2 60; 10.0.0.3 60");
+	/* Kept, then sent anew with the same id and other names. */
+	tell(w, table_begin, 1);
+	tell_service(w, asleep[1]);
+	tell_service(w, (struct service){ 2, true, "new.example.org", "10.0.0.2", 0, 0 });
+	tell_service(w, asleep[1]);
+	tell_service(w, (struct service){ 2, true, "newer.example.org", "10.0.0.2", 0, 0 });
+	ask(fd, 8, "pool.example.org", WIRE_A, 0);
+	expect_answer(w, fd, 8, "0 aa; 10.0.0.3 60; 10.0.0.2 60");
+	tell(w, table_end, 0);
+	ask(fd, 9, "pool.example.org", WIRE_A, 0);
+	expect_answer(w, fd, 9, "5");
+	ask(fd, 10, "new.example.org", WIRE_A, 0);
+	expect_answer(w, fd, 10, "5");
+	ask(fd, 11, "newer.example.org", WIRE_A, 0);
+	expect_answer(w, fd, 11, "0 aa; 10.0.0.2 60");
+	finish(w);
+}
+
 /* More than may wait: the rest is refused at once, and nobody is lost. */
 static void test_bound(void **state)
 {
@@ -503,6 +564,7 @@ int main(void)
 		cmocka_unit_test(test_limit_without_engine),
 		cmocka_unit_test(test_table_is_cut_short),
 		cmocka_unit_test(test_retire_amid_a_table),
+		cmocka_unit_test(test_same_table_again),
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_end_with_waiters),
 	};
