@@ -16,7 +16,9 @@ MESSAGE(quit, PARENT, ANY, U8(unused), "end in good order; guests go on")
 MESSAGE(up, ANY, PARENT, U8(unused), "I serve")
 
 /* dns and engine. After a connect the engine sends table_begin, every service, table_end. */
-MESSAGE(want, DNS, ENGINE, U32(id) U64(at), "somebody asks for a sleeping service")
+MESSAGE(want, DNS, ENGINE, U32(id) U64(at) BYTES(client) BYTES(name),
+	"somebody asks for a sleeping service: client's address, 4 or 16 bytes, and the name in wire "
+	"format, both only to be shown; empty if not known")
 MESSAGE(retired, DNS, ENGINE, U32(id), "from here on queries for it wait and are wanted")
 MESSAGE(answered, DNS, ENGINE, U32(id) U64(at) U32(waiters) U8(late),
 	"those who waited have their answer; late: at the limit, not because it was ready")

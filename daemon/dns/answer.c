@@ -160,7 +160,7 @@ static void park(struct dns *dns, const struct client *client, const struct wire
 		break;
 	}
 	for (unsigned i = 0; i < count; i++)
-		dns_want(dns, asleep[i]);
+		dns_want(dns, asleep[i], client, query);
 }
 
 static void route(struct dns *dns, const struct client *client, const struct wire_query *query,

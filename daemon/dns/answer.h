@@ -45,7 +45,9 @@ void answer_waited(void *arg, const struct wait_query *waited, enum wait_end end
 void answer_forwarded(void *arg, const struct client *client, const struct wire_query *query,
 		      const uint8_t *response, size_t size);
 
-/* Sends `want` unless one is out, or there is nobody to send it to; then table_end does. */
-void dns_want(struct dns *dns, struct table_service *service);
+/* Sends `want` unless one is out, or there is nobody to send it to; then table_end does. Who asks,
+ * and what, is for people to see; NULL if not known. */
+void dns_want(struct dns *dns, struct table_service *service, const struct client *client,
+	      const struct wire_query *query);
 
 #endif

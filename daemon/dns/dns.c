@@ -122,13 +122,28 @@ void dns_free(struct dns *dns)
 	free(dns);
 }
 
-void dns_want(struct dns *dns, struct table_service *service)
+static struct bytes address_of(const struct client *client)
 {
+	if (client->peer.any.sa_family == AF_INET)
+		return (struct bytes){ (const uint8_t *)&client->peer.v4.sin_addr, 4 };
+	if (IN6_IS_ADDR_V4MAPPED(&client->peer.v6.sin6_addr))
+		return (struct bytes){ client->peer.v6.sin6_addr.s6_addr + 12, 4 };
+	return (struct bytes){ client->peer.v6.sin6_addr.s6_addr, 16 };
+}
+
+void dns_want(struct dns *dns, struct table_service *service, const struct client *client,
+	      const struct wire_query *query)
+{
+	struct msg_want m = { .id = service->id, .at = loop_now(dns->loop) };
+
 	if (service->wanted || !dns->in_step)
 		return;
 	service->wanted = true;
-	message_send_want(dns->link,
-			  &(struct msg_want){ .id = service->id, .at = loop_now(dns->loop) });
+	if (client)
+		m.client = address_of(client);
+	if (query)
+		m.name = (struct bytes){ query->name, query->name_size };
+	message_send_want(dns->link, &m);
 }
 
 static void send_answered(struct dns *dns, const struct table_service *service, unsigned waiters,
@@ -313,7 +328,7 @@ static void put_to_sleep(struct dns *dns, struct table_service *service)
 {
 	service->ready = service->wanted = false;
 	if (!wait_queue_empty(&service->waiters))
-		dns_want(dns, service);
+		dns_want(dns, service, NULL, NULL);
 }
 
 static void on_asleep(void *arg, const struct msg_asleep *m)

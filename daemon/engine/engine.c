@@ -50,7 +50,7 @@ static void on_want(void *arg, const struct msg_want *m)
 	struct service *service = registry_by_id(engine->registry, m->id);
 
 	if (service)
-		service_want(service, m->at);
+		service_want(service, m->at, &m->client, &m->name);
 }
 
 static void on_retired(void *arg, const struct msg_retired *m)

@@ -1,5 +1,7 @@
 #include "engine/idle.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/loop.h"
 #include "engine/inside.h"
@@ -132,6 +134,26 @@ static void plan(struct service *service)
 	service_wait_until(service, next);
 }
 
+static void say_idle(struct service *service)
+{
+	char seconds[32];
+
+	snprintf(seconds, sizeof seconds, "%llu",
+		 (unsigned long long)((service_now(service) - idle_used(service)) / USEC_PER_SEC));
+	cause_say(service, CAUSE_IDLE, seconds,
+		  !by_traffic(service) ? "dns"
+		  : by_dns(service)    ? "dns+traffic"
+				       : "traffic");
+}
+
+static void say_room(struct service *service)
+{
+	const struct service *other =
+		registry_by_id(service->engine->registry, service->idle.yields_to);
+
+	cause_say(service, CAUSE_ROOM, other ? other->spec->name : "another service");
+}
+
 static void retire(struct service *service, enum spec_stop_mode mode)
 {
 	service->idle.target = mode;
@@ -146,9 +168,10 @@ static void ready_timer(struct service *service, bool looked)
 	uint64_t after;
 
 	if (!service->spec->pinned && next_tier(service, &mode, &after) &&
-	    service_now(service) >= due_at(service, after) && (looked || !by_traffic(service)))
+	    service_now(service) >= due_at(service, after) && (looked || !by_traffic(service))) {
+		say_idle(service);
 		retire(service, mode);
-	else if (looked || !by_traffic(service))
+	} else if (looked || !by_traffic(service))
 		plan(service);
 	else if (!service->idle.asking)
 		look(service);
@@ -191,12 +214,13 @@ void idle_timer(struct service *service)
 		else if (!service->idle.asking)
 			look(service);
 	} else if (service->revive) {
-		service_summon(service);
+		service_revive(service);
 	} else if (service->parked || service->spec->pinned) {
 		return;
 	} else if (!service->engine->surveyed) {
 		service_wait_until(service, service_now(service) + LOOK_MIN);
 	} else if (next_tier(service, &mode, &after)) {
+		say_idle(service);
 		service_put(service, mode);
 	}
 }
@@ -232,11 +256,18 @@ static void yield_measured(struct service *service, bool known, bool used)
 	}
 	service->idle.yields = false;
 	if (!used && service_last_query(service) + LOOK_MIN <= now) {
+		say_room(service);
 		retire(service, idle_yield_mode(service));
 		return;
 	}
 	plan(service);
 	engine_pump(service->engine);
+}
+
+static void used_meanwhile(struct service *service)
+{
+	cause_say(service, CAUSE_USED);
+	service_event(service, LIFECYCLE_EVENT_IN_USE);
 }
 
 void idle_measured(struct service *service, uint64_t bytes)
@@ -250,7 +281,7 @@ void idle_measured(struct service *service, uint64_t bytes)
 	used = take_look(service, bytes);
 	if (service->state == LIFECYCLE_RETIRING) {
 		if (used)
-			service_event(service, LIFECYCLE_EVENT_IN_USE);
+			used_meanwhile(service);
 		else
 			idle_retired(service);
 	} else if (service->state == LIFECYCLE_READY && idle->yields) {
@@ -267,7 +298,7 @@ void idle_retired(struct service *service)
 	if (service->state != LIFECYCLE_RETIRING || idle->asking)
 		return;
 	if (service_last_query(service) != idle->query) {
-		service_event(service, LIFECYCLE_EVENT_IN_USE);
+		used_meanwhile(service);
 	} else if (by_traffic(service) && service->record.retired < service->record.idle) {
 		service->record.retired = service_now(service);
 		look(service);
@@ -300,10 +331,18 @@ enum spec_stop_mode idle_yield_mode(const struct service *service)
 	return SPEC_STOP_DESTROY;
 }
 
-void idle_yield(struct service *service)
+void idle_yield(struct service *service, const struct service *to)
 {
-	log_info("service %s: gives way to another one if it has no traffic", service->spec->name);
+	service->idle.yields_to = to->id;
+	if (service->state == LIFECYCLE_PAUSED) {
+		say_room(service);
+		service_put(service, idle_yield_mode(service));
+		return;
+	}
+	log_info("service %s: gives way to %s if it has no traffic", service->spec->name,
+		 to->spec->name);
 	if (!by_traffic(service)) {
+		say_room(service);
 		retire(service, idle_yield_mode(service));
 		return;
 	}

@@ -33,12 +33,13 @@ struct service;
 
 /* What a service carries for it. */
 struct idle {
-	uint64_t used;	    /* when a look last found traffic; µs */
-	uint64_t looked_at; /* if known */
-	uint64_t bytes;	    /* at that time */
-	uint64_t query;	    /* its last query when it was found idle */
-	bool known, asking; /* measure was ordered, and is not answered yet */
-	bool yields;	    /* gives way: see idle_yield */
+	uint64_t used;		   /* when a look last found traffic; µs */
+	uint64_t looked_at;	   /* if known */
+	uint64_t bytes;		   /* at that time */
+	uint64_t query;		   /* its last query when it was found idle */
+	bool known, asking;	   /* measure was ordered, and is not answered yet */
+	bool yields;		   /* gives way: see idle_yield */
+	uint32_t yields_to;	   /* the service that needs its room */
 	bool no_pause, no_suspend; /* this domain does not know how */
 	enum spec_stop_mode target;
 };
@@ -62,6 +63,6 @@ uint64_t idle_used(const struct service *service);
 enum spec_stop_mode idle_yield_mode(const struct service *service);
 /* A ready service that was not asked for in the last second: it is put away unless it has traffic
  * within the next one. `yields` until that is decided. */
-void idle_yield(struct service *service);
+void idle_yield(struct service *service, const struct service *to);
 
 #endif

@@ -138,6 +138,7 @@ struct json_object *listing_service(const struct service *service, bool whole)
 				 (int64_t)USEC_PER_SEC);
 	listing_put_number(object, "boots", service->boots);
 	put_failures(object, service);
+	put_given_text(object, "why", service->cause.now);
 	put_true(object, "pinned", service->spec->pinned);
 	if (record->want && record->ready)
 		put_since(object, "wake", record->ready, record->want);

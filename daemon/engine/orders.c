@@ -124,6 +124,7 @@ void verb_service_start(struct engine *engine, struct json_object *params, verb_
 		return;
 	}
 	wait_for(service, true, done, arg);
+	cause_say(service, CAUSE_ORDER, "service.start");
 	service_summon(service);
 }
 
@@ -145,6 +146,7 @@ void verb_service_restart(struct engine *engine, struct json_object *params, ver
 	}
 	failure_forget(service);
 	wait_for(service, true, done, arg);
+	cause_say(service, CAUSE_ORDER, "service.restart");
 	service_restart(service);
 }
 
@@ -180,7 +182,8 @@ static int check_put(const struct service *service, enum spec_stop_mode mode, st
 	}
 }
 
-static void put(struct service *service, enum spec_stop_mode mode, verb_done *done, void *arg)
+static void put(struct service *service, enum spec_stop_mode mode, const char *method,
+		verb_done *done, void *arg)
 {
 	struct error err = { 0 };
 
@@ -194,6 +197,7 @@ static void put(struct service *service, enum spec_stop_mode mode, verb_done *do
 	if (mode == SPEC_STOP_SHUTDOWN && service->state != LIFECYCLE_READY &&
 	    service->state != LIFECYCLE_RETIRING)
 		mode = SPEC_STOP_DESTROY; /* it does not listen */
+	cause_say(service, CAUSE_ORDER, method);
 	service_put(service, mode);
 	orders_changed(service); /* where there was nothing to do */
 }
@@ -225,7 +229,7 @@ void verb_service_stop(struct engine *engine, struct json_object *params, verb_d
 		if (check_put(service, mode, NULL) < 0)
 			mode = SPEC_STOP_DESTROY;
 	}
-	put(service, mode, done, arg);
+	put(service, mode, "service.stop", done, arg);
 }
 
 void verb_service_pause(struct engine *engine, struct json_object *params, verb_done *done,
@@ -235,7 +239,7 @@ void verb_service_pause(struct engine *engine, struct json_object *params, verb_
 	struct service *service = listing_named(engine, params, &err);
 
 	if (service)
-		put(service, SPEC_STOP_PAUSE, done, arg);
+		put(service, SPEC_STOP_PAUSE, "service.pause", done, arg);
 	else
 		done(arg, NULL, &err);
 }

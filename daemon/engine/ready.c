@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -142,6 +143,27 @@ static uint64_t limit_at(const struct service *service, enum ready_sign sign)
 	return at > now + ANSWER_TIME ? at : now + ANSWER_TIME;
 }
 
+/* What was waited for last. */
+static void say_why(struct service *service)
+{
+	static const enum cause_id causes[] = { CAUSE_KEY, CAUSE_PORT, CAUSE_FRAME };
+	char msec[32];
+
+	for (int sign = READY_SIGNS - 1; sign >= 0; sign--) {
+		if (!wanted(service, (enum ready_sign)sign))
+			continue;
+		snprintf(msec, sizeof msec, "%llu",
+			 (unsigned long long)(limit(service, (enum ready_sign)sign) /
+					      USEC_PER_MSEC));
+		if (came(service, (enum ready_sign)sign))
+			cause_say(service, causes[sign]);
+		else
+			cause_say(service, CAUSE_SIGN_LIMIT, signs[sign].what, msec);
+		return;
+	}
+	cause_say(service, service->record.how == SERVICE_RESTORED ? CAUSE_RESTORED : CAUSE_RUNS);
+}
+
 /* Goes on to the next sign that is asked for and has not come. */
 static void await(struct service *service, enum ready_sign sign)
 {
@@ -149,6 +171,7 @@ static void await(struct service *service, enum ready_sign sign)
 		sign++;
 	service->ready.awaited = sign;
 	if (sign == READY_SIGNS) {
+		say_why(service);
 		service->then = LIFECYCLE_EVENT_SERVING;
 		return;
 	}

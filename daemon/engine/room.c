@@ -118,14 +118,6 @@ static void try_again(struct engine *engine)
 		timer_set(engine->room_timer, REST / 4);
 }
 
-static void put_down(struct service *service)
-{
-	if (service->state == LIFECYCLE_PAUSED)
-		service_put(service, idle_yield_mode(service));
-	else
-		idle_yield(service);
-}
-
 enum room_verdict room_admit(struct engine *engine, struct service *service, char *why,
 			     size_t why_size)
 {
@@ -147,7 +139,7 @@ enum room_verdict room_admit(struct engine *engine, struct service *service, cha
 			log_info("service %s: put down to make room for %s", victim->spec->name,
 				 service->spec->name);
 			leaving += need(victim);
-			put_down(victim);
+			idle_yield(victim, service);
 		}
 		if (leaving >= lack || service_now(service) < service->room.since + PATIENCE) {
 			try_again(engine);

@@ -52,6 +52,7 @@ void service_free(struct service *service)
 	timer_free(service->timer);
 	spec_free(service->spec);
 	failure_free(&service->failure);
+	cause_free(&service->cause);
 	free(service->json);
 	free(service->notice);
 	free(service);
@@ -177,7 +178,7 @@ static void on_timer(void *arg)
 	switch (service->state) {
 	case LIFECYCLE_OFF:
 		if (service->revive) /* it was not stopped meanwhile */
-			service_summon(service);
+			service_revive(service);
 		break;
 	case LIFECYCLE_BOOTING:
 		ready_limit(service);
@@ -430,7 +431,9 @@ static void enter(struct service *service, enum lifecycle_state next, enum lifec
 	else if (next == LIFECYCLE_OFF)
 		entered_off(service);
 	if (shown != service_state(service) && !service_removed(service))
-		event_state(service, shown, service_state(service), lifecycle_event_meaning(event));
+		event_state(service, shown, service_state(service),
+			    service->cause.now ? service->cause.now
+					       : lifecycle_event_meaning(event));
 }
 
 static void end(struct service *service)
@@ -460,8 +463,10 @@ void service_event(struct service *service, enum lifecycle_event event)
 			log_error("service %s: %s cannot come while it is %s", service->spec->name,
 				  lifecycle_event_name(event),
 				  lifecycle_state_name(service->state));
+		cause_drop(service);
 		return;
 	}
+	cause_take(service);
 	enter(service, step.next, event);
 	for (unsigned action = 0; action < LIFECYCLE_ACTIONS; action++)
 		if (step.actions & 1u << action)

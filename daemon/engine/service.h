@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "engine/cause.h"
 #include "engine/failure.h"
 #include "engine/idle.h"
 #include "engine/lifecycle.h"
@@ -73,6 +74,7 @@ struct service {
 	struct ready ready;
 	struct idle idle;
 	struct failure failure;
+	struct cause cause;
 	uint64_t boots, failures;
 	const char *refusal; /* what dns tells who asks, a constant */
 	char *notice;	     /* why it was not restored; NULL: nothing of the kind */
@@ -124,7 +126,8 @@ void service_event(struct service *service, enum lifecycle_event event);
 void service_discard(struct service *service);
 
 /* What happened: dns, toolstack. */
-void service_want(struct service *service, uint64_t at);
+void service_want(struct service *service, uint64_t at, const struct bytes *client,
+		  const struct bytes *name);
 void service_retired(struct service *service);
 void service_answered(struct service *service, uint64_t at, uint32_t waiters, bool late);
 void service_created(struct service *service, uint32_t domid, bool restored, uint64_t began,
@@ -151,7 +154,7 @@ void service_absent(struct service *service);
 void service_place(struct service *service);
 void service_refuse(struct service *service, const char *why);
 
-/* What the administrator, or the daemon by itself, wants. */
+/* What the administrator, or the daemon by itself, wants. Why the caller has said to cause.h. */
 void service_summon(struct service *service);
 /* The same if it sleeps, and again after each failure until it is ready. */
 void service_revive(struct service *service);

@@ -54,15 +54,22 @@ static void note_fresh_boot(struct service *service, const char *why)
 
 /* dns */
 
-void service_want(struct service *service, uint64_t at)
+/* A wake is no start: it is not held back. */
+static bool may_wake(const struct service *service)
+{
+	return service->state != LIFECYCLE_OFF && service->state != LIFECYCLE_STOPPING &&
+	       service->state != LIFECYCLE_SUSPENDED;
+}
+
+void service_want(struct service *service, uint64_t at, const struct bytes *client,
+		  const struct bytes *name)
 {
 	bool held = service_now(service) < service->failure.retry_at;
 
-	if (sleeps(service) && !held)
+	if (sleeps(service) && (!held || may_wake(service))) {
 		begin_record(service, at);
-	else if (sleeps(service) && service->state != LIFECYCLE_OFF &&
-		 service->state != LIFECYCLE_STOPPING && service->state != LIFECYCLE_SUSPENDED)
-		begin_record(service, at); /* a wake is no start: it is not held back */
+		cause_query(service, client, name);
+	}
 	if (service->state == LIFECYCLE_READY || service->state == LIFECYCLE_RETIRING)
 		service->idle.used = service_now(service); /* who asked will come */
 	service_event(service, held ? LIFECYCLE_EVENT_WANT_HELD : LIFECYCLE_EVENT_WANT);
@@ -97,6 +104,7 @@ void service_refuse(struct service *service, const char *why)
 	TAILQ_REMOVE(&service->engine->queue, service, queued);
 	failure_note(service, why);
 	service->refusal = ROOM_REFUSAL;
+	cause_say(service, CAUSE_FAILED, why);
 	service_event(service, LIFECYCLE_EVENT_REFUSED);
 }
 
@@ -133,12 +141,14 @@ void service_start_failed(struct service *service, const char *why)
 	if (!service_removed(service) && service->state != LIFECYCLE_CANCELLED)
 		failure_note(service, why);
 	service->losses = 0;
+	cause_say(service, CAUSE_FAILED, why);
 	service_event(service, LIFECYCLE_EVENT_START_FAILED);
 }
 
 void service_woken(struct service *service, uint64_t at)
 {
 	service->record.created = service_not_later(service, at);
+	cause_say(service, CAUSE_WOKEN);
 	service_event(service, LIFECYCLE_EVENT_WOKEN);
 }
 
@@ -149,6 +159,7 @@ void service_wake_failed(struct service *service, const char *why)
 
 	snprintf(text, sizeof text, "its domain %u cannot be woken: %s", service->domid, why);
 	note_fresh_boot(service, text);
+	cause_say(service, CAUSE_FAILED, text);
 	service_event(service, LIFECYCLE_EVENT_WAKE_FAILED);
 }
 
@@ -159,6 +170,7 @@ static void die(struct service *service, uint8_t reason)
 	enum spec_fate fate = failure_fate(service->spec, reason);
 
 	service->put_mode = SPEC_STOP_DESTROY;
+	cause_say(service, CAUSE_DIED, service->failure.death);
 	if (fate == SPEC_FATE_PRESERVE) {
 		service->refusal = KEPT_REFUSAL;
 		service_event(service, LIFECYCLE_EVENT_DIED_KEEP);
@@ -167,6 +179,7 @@ static void die(struct service *service, uint8_t reason)
 	service->revive |= fate == SPEC_FATE_RESTART;
 	if (fate == SPEC_FATE_RESTART && service_now(service) >= service->failure.retry_at) {
 		begin_record(service, service_now(service));
+		cause_say(service, CAUSE_RESTARTED, service->failure.death);
 		service_event(service, LIFECYCLE_EVENT_DIED_RESTART);
 	} else {
 		service_event(service, LIFECYCLE_EVENT_DIED);
@@ -194,6 +207,7 @@ void service_died(struct service *service, uint8_t reason, const char *console)
 		break;
 	case LIFECYCLE_BUILDING:
 		failure_death(service, reason, false, console);
+		cause_say(service, CAUSE_DIED, service->failure.death);
 		service_event(service, LIFECYCLE_EVENT_DIED);
 		break;
 	default:
@@ -252,6 +266,7 @@ void service_stop_failed(struct service *service, const char *why)
 	if (mode == SPEC_STOP_SUSPEND)
 		service->idle.no_suspend = true;
 	service->put_mode = SPEC_STOP_DESTROY;
+	cause_say(service, CAUSE_FAILED, text);
 	if ((mode != SPEC_STOP_PAUSE && mode != SPEC_STOP_SUSPEND) || service->dead)
 		service_event(service, LIFECYCLE_EVENT_STOP_FAILED);
 	else if (mode == SPEC_STOP_SUSPEND && service->was_paused)
@@ -310,6 +325,7 @@ void service_found(struct service *service, const struct engine_domain *domain)
 					    "paused" };
 	enum service_found found = domain->finding;
 	bool runs = found == SERVICE_RUNNING || found == SERVICE_PAUSED;
+	char number[16];
 
 	service->stop_ordered = false;
 	log_info("service %s: found its domain %u %s", service->spec->name, domain->domid,
@@ -317,8 +333,10 @@ void service_found(struct service *service, const struct engine_domain *domain)
 	if (found == SERVICE_RUNNING)
 		take_up(service, domain);
 	registry_set_domid(service->engine->registry, service, domain->domid);
+	snprintf(number, sizeof number, "%u", domain->domid);
 	if (!runs && lost_again(service)) {
 		failure_note(service, LOST_TEXT);
+		cause_say(service, CAUSE_FAILED, LOST_TEXT);
 		service_event(service, LIFECYCLE_EVENT_DIED);
 		return;
 	}
@@ -327,6 +345,7 @@ void service_found(struct service *service, const struct engine_domain *domain)
 	service->adopted = true;
 	service->dead = false;
 	idle_surveyed(service);
+	cause_say(service, CAUSE_FOUND, number, what[found]);
 	switch (found) {
 	case SERVICE_RUNNING:
 		service_event(service, LIFECYCLE_EVENT_FOUND_RUNNING);
@@ -352,12 +371,15 @@ void service_absent(struct service *service)
 {
 	service->stop_ordered = false;
 	registry_clear_domid(service->engine->registry, service);
-	if (lost_again(service))
+	if (lost_again(service)) {
 		service_start_failed(service, LOST_TEXT);
-	else if (service->image)
+	} else if (service->image) {
+		cause_say(service, CAUSE_FOUND_IMAGE);
 		service_event(service, LIFECYCLE_EVENT_FOUND_IMAGE);
-	else
+	} else {
+		cause_say(service, CAUSE_FOUND_NOTHING);
 		service_event(service, LIFECYCLE_EVENT_ABSENT);
+	}
 }
 
 /* The administrator, or the daemon by itself. */
@@ -373,9 +395,16 @@ void service_summon(struct service *service)
 
 void service_revive(struct service *service)
 {
+	char number[16];
+
 	if (!sleeps(service))
 		return;
 	service->revive = true;
+	snprintf(number, sizeof number, "%u", service->failure.in_row);
+	if (service_now(service) >= service->failure.retry_at && service->failure.in_row)
+		cause_say(service, CAUSE_AGAIN, number);
+	else if (service_now(service) >= service->failure.retry_at)
+		cause_say(service, CAUSE_PINNED);
 	if (service_now(service) >= service->failure.retry_at)
 		service_summon(service);
 	else if (service->state == LIFECYCLE_OFF || service->state == LIFECYCLE_SUSPENDED)

@@ -144,6 +144,21 @@ int step_state(struct script *script, char *args)
 	return check_and_put(script, ask_named(script, "service.get", name), expected);
 }
 
+int step_why(struct script *script, char *args)
+{
+	struct json_object *result = ask_named(script, "service.get", step_word(&args)), *why;
+	int r = 0;
+
+	if (!result)
+		return -1;
+	if (!json_object_object_get_ex(result, "why", &why) ||
+	    strcmp(json_object_get_string(why), args) != 0)
+		r = step_fail(script, "why: expected '%s', there is '%s'", args,
+			      json_object_get_string(json_object_object_get(result, "why")));
+	json_object_put(result);
+	return r;
+}
+
 int step_status(struct script *script, char *args)
 {
 	return check_and_put(script, ask(script, "daemon.status", NULL, "result"), args);

@@ -99,7 +99,7 @@ static void openrpc(void **state)
 /* The words of the schema's enumerations are those that spec.c takes, and no others. */
 static void openrpc_words(void **state)
 {
-	static const char *const keys[] = { "type",	   "stop_mode", "idle_by",   "on_poweroff",
+	static const char *const keys[] = { "type",	 "stop_mode", "idle_by",   "on_poweroff",
 					    "on_reboot", "on_crash",  "sim_reason" };
 	struct json_object *document = openrpc_document(), *at = document;
 
@@ -108,8 +108,8 @@ static void openrpc_words(void **state)
 	at = json_object_object_get(at, "schemas");
 	at = json_object_object_get(json_object_object_get(at, "spec"), "properties");
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		struct json_object *words = json_object_object_get(
-			json_object_object_get(at, keys[i]), "enum");
+		struct json_object *words =
+			json_object_object_get(json_object_object_get(at, keys[i]), "enum");
 		struct json_object *service = json_object_new_object();
 		char expected[256] = "";
 		struct error err;
@@ -150,11 +150,13 @@ static void write_params(FILE *out, enum control_params params)
 
 static void write_methods(FILE *out)
 {
-	fputs("| method | access | parameters | result | what it does |\n|---|---|---|---|---|\n", out);
+	fputs("| method | access | parameters | result | what it does |\n|---|---|---|---|---|\n",
+	      out);
 	for (size_t i = 0; i < CONTROL_METHODS; i++) {
 		const struct control_method *m = &control_methods[i];
 
-		fprintf(out, "| `%s` | %s | ", m->name, m->access == CONTROL_WRITE ? "write" : "read");
+		fprintf(out, "| `%s` | %s | ", m->name,
+			m->access == CONTROL_WRITE ? "write" : "read");
 		write_params(out, m->params);
 		fprintf(out, " | %s | %s |\n", m->result, m->help);
 	}
@@ -168,18 +170,39 @@ static void write_errors(FILE *out)
 			control_errors[i].meaning);
 }
 
+static void write_causes(FILE *out)
+{
+	static const struct {
+		const char *text, *meaning;
+	} rows[] = {
+#define CAUSE(id, text, meaning) { text, meaning },
+#include "proto/cause.tbl.h"
+#undef CAUSE
+	};
+
+	fputs("| why | of which changes |\n|---|---|\n", out);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		fprintf(out, "| %s | %s |\n", rows[i].text, rows[i].meaning);
+}
+
 static void write_fields(FILE *out)
 {
 	static const char *const kinds[] = {
-		[CONTROL_TEXT] = "text",	 [CONTROL_TEXTS] = "array of texts",
-		[CONTROL_BOOL] = "true, false",	 [CONTROL_NUMBER] = "whole number",
-		[CONTROL_KIB] = "KiB",		 [CONTROL_MSEC] = "ms",
-		[CONTROL_SECONDS] = "s",	 [CONTROL_DATE] = "s since 1970",
+		[CONTROL_TEXT] = "text",
+		[CONTROL_TEXTS] = "array of texts",
+		[CONTROL_BOOL] = "true, false",
+		[CONTROL_NUMBER] = "whole number",
+		[CONTROL_KIB] = "KiB",
+		[CONTROL_MSEC] = "ms",
+		[CONTROL_SECONDS] = "s",
+		[CONTROL_DATE] = "s since 1970",
 		[CONTROL_TIME] = "s since 1970, with fractions",
 		[CONTROL_COUNTS] = "object of numbers",
-		[CONTROL_SPEC] = "the keys of a service", [CONTROL_VALUES] = "keys of a service",
+		[CONTROL_SPEC] = "the keys of a service",
+		[CONTROL_VALUES] = "keys of a service",
 		[CONTROL_BOOT] = "boot",
-		[CONTROL_SERVICES] = "array of service", [CONTROL_EVENTS] = "array of event",
+		[CONTROL_SERVICES] = "array of service",
+		[CONTROL_EVENTS] = "array of event",
 	};
 	const char *result = "";
 
@@ -272,7 +295,8 @@ static void write_messages(FILE *out)
 		enum room from, to;
 		const char *fields, *meaning;
 	} rows[] = {
-#define MESSAGE(name, from, to, fields, meaning) { #name, ROOM_##from, ROOM_##to, #fields, meaning },
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	{ #name, ROOM_##from, ROOM_##to, #fields, meaning },
 #include "proto/message.tbl.h"
 #undef MESSAGE
 	};
@@ -314,9 +338,9 @@ static void protocol(void **state)
 		const char *name;
 		void (*write)(FILE *);
 	} sections[] = {
-		{ "methods", write_methods }, { "errors", write_errors },
-		{ "results", write_fields },  { "keys", write_keys },
-		{ "messages", write_messages },
+		{ "methods", write_methods },	{ "errors", write_errors },
+		{ "results", write_fields },	{ "keys", write_keys },
+		{ "messages", write_messages }, { "causes", write_causes },
 	};
 	char *text = read_file(PROTOCOL);
 
