@@ -158,10 +158,13 @@ static inline void connect_engine(struct world *w)
 	dns_connect_engine(w->dns, fds[1]);
 }
 
-/* upstreams: NULL for none. */
-static inline struct world *world_new(const struct sockaddr_in *upstreams, size_t count)
+/* upstreams: NULL for none. long_way: without hot.c. */
+static inline struct world *world_new_way(const struct sockaddr_in *upstreams, size_t count,
+					  bool long_way)
 {
-	struct dns_config config = { .udp_count = 2, .tcp_count = 1, .forwarder_count = count };
+	struct dns_config config = {
+		.udp_count = 2, .tcp_count = 1, .forwarder_count = count, .long_way = long_way
+	};
 	struct world *w = calloc(1, sizeof *w);
 	int fd = usage_create();
 
@@ -182,6 +185,11 @@ static inline struct world *world_new(const struct sockaddr_in *upstreams, size_
 	assert_non_null(w->dns);
 	connect_engine(w);
 	return w;
+}
+
+static inline struct world *world_new(const struct sockaddr_in *upstreams, size_t count)
+{
+	return world_new_way(upstreams, count, false);
 }
 
 static inline void world_free(struct world *w)

@@ -457,7 +457,7 @@ static void test_same_table_again(void **state)
 	tell(w, retire, 3);
 	tell(w, ready, 1);
 	tell(w, forget, 1);
-	tell_service(w, (struct service){ 4, true, "other.example.org", "10.0.0.9", 0, 0 });
+	tell_service(w, (struct service){ 4, true, "other.example.org", "10.0.0.9", 0, 0, 0 });
 	/* Nothing of that counts yet. */
 	ask(fd, 3, NAME, WIRE_A, 0);
 	expect_answer(w, fd, 3, ANSWER);
@@ -479,9 +479,9 @@ static void test_same_table_again(void **state)
 	/* Kept, then sent anew with the same id and other names. */
 	tell(w, table_begin, 1);
 	tell_service(w, asleep[1]);
-	tell_service(w, (struct service){ 2, true, "new.example.org", "10.0.0.2", 0, 0 });
+	tell_service(w, (struct service){ 2, true, "new.example.org", "10.0.0.2", 0, 0, 0 });
 	tell_service(w, asleep[1]);
-	tell_service(w, (struct service){ 2, true, "newer.example.org", "10.0.0.2", 0, 0 });
+	tell_service(w, (struct service){ 2, true, "newer.example.org", "10.0.0.2", 0, 0, 0 });
 	ask(fd, 8, "pool.example.org", WIRE_A, 0);
 	expect_answer(w, fd, 8, "0 aa; 10.0.0.3 60; 10.0.0.2 60");
 	tell(w, table_end, 0);
