@@ -543,6 +543,9 @@ static void test_memory(void **state)
 	send_start(w, 2, 3, ",\"sim_fail\":\"no\"");
 	pass(w, 100);
 	assert_int_equal(w->memory_count, 6);
+	message_send_weigh(w->engine, &(struct msg_weigh){ 0 });
+	loop_settle(w->loop);
+	assert_int_equal(w->memory_count, 7);
 }
 
 static void test_unknown_backend(void **state)
