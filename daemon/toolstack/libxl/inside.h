@@ -37,6 +37,7 @@ struct guest {
 	bool dead;	 /* its death was told, or is known */
 	bool stopping;	 /* a stop is under way: its end is no news */
 	bool suspending; /* such a one: that it shuts down for it is not its death */
+	bool undone;	 /* such a one was undone, but the guest may hear of it still */
 	uint8_t reason;	 /* of its death */
 	libxl_evgen_domain_death *watch;
 	struct ear ears[BUILD_NICS_MAX];
