@@ -65,6 +65,8 @@ static void close_link(struct toolstack *toolstack)
 		STAILQ_REMOVE_HEAD(&toolstack->held, entry);
 		order_free(order);
 	}
+	if (toolstack->backend)
+		toolstack->table->let_go(toolstack->backend);
 	timer_set(toolstack->alone, LINK_ALONE_LIMIT);
 }
 

@@ -245,6 +245,7 @@ const struct backend_table backend_libxl = {
 	.wake = stop_wake,
 	.adopt = guest_adopt,
 	.stop = stop_order,
+	.let_go = stop_let_go,
 	.discard = libxl_discard,
 	.measure = libxl_measure,
 	.host = libxl_host,

@@ -89,6 +89,7 @@ void start_order(struct backend *backend, uint32_t id, uint32_t boot, bool resto
 		 struct spec *spec);
 void stop_order(struct backend *backend, uint32_t id, uint32_t domid, enum spec_stop_mode mode,
 		uint32_t limit);
+void stop_let_go(struct backend *backend);
 void stop_wake(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid);
 /* A guest that is being stopped has shut down. */
 void stop_on_shutdown(struct backend *backend, uint32_t domid);
