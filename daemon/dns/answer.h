@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dns/hot.h"
 #include "dns/wait.h"
 #include "dns/wire.h"
 
@@ -19,11 +18,12 @@ struct dns {
 	struct loop *loop;
 	struct usage *usage;
 	struct listener *listener;
-	struct hot hot;
 	struct wire *wire;
 	struct wait *wait;
 	struct forward *forward; /* NULL: what is not ours is refused */
 	const struct dns_settings *settings;
+	uint32_t serial;	 /* of the zones' SOA */
+	bool changed;		 /* since that serial was made */
 	struct rate *rate;
 	struct wakes *wakes;
 	struct link *link;	 /* NULL: no engine */

@@ -79,6 +79,8 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config)
 		return NULL;
 	dns->loop = loop;
 	dns->usage = config->usage;
+	dns->listener = listen_new(loop, config->udp_fds, config->udp_count, config->tcp_fds,
+				   config->tcp_count, answer_query, dns);
 	dns->alone = timer_new(loop, on_alone, dns);
 	dns->wire = wire_new();
 	dns->settings = config->settings ? config->settings : &no_settings;
@@ -91,13 +93,6 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config)
 					.exempt = &dns->settings->exempt });
 	dns->wait = wait_new(loop, &callbacks, dns);
 	dns->table = table_new();
-	dns->hot = (struct hot){ .table = (struct table *const *)&dns->table,
-				 .usage = dns->usage,
-				 .rate = dns->rate,
-				 .recursion = config->forwarder_count };
-	dns->listener = listen_new(loop, config->udp_fds, config->udp_count, config->tcp_fds,
-				   config->tcp_count, config->long_way ? NULL : &dns->hot,
-				   answer_query, dns);
 	if (config->forwarder_count)
 		dns->forward = forward_new(loop, config->forwarders, config->forwarder_count,
 					   answer_forwarded, dns);
@@ -203,6 +198,7 @@ static void on_service(void *arg, const struct msg_service *m)
 	struct table_service *service, *old;
 	struct error err;
 
+	dns->changed = true;
 	if (dns->next && table_keep(dns->table, m)) {
 		old = table_take(dns->next, m->id);
 		if (old)
@@ -244,6 +240,7 @@ static void on_table_end(void *arg, const struct msg_table_end *m)
 		waited_for = table_end(dns->table, dns->next, &count);
 	}
 	dns->next = NULL;
+	dns->changed = true;
 	dns->in_step = true;
 	for (size_t i = 0; i < dns->retire_count; i++)
 		send_retired(dns, dns->retires[i]);
@@ -264,6 +261,7 @@ static void on_forget(void *arg, const struct msg_forget *m)
 	struct dns *dns = arg;
 	struct table_service *service = table_take(current(dns), m->id);
 
+	dns->changed = true;
 	if (!service) {
 		if (dns->next && (service = table_kept(dns->table, m->id)))
 			table_unkeep(service);
