@@ -15,10 +15,10 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 sysconfdir ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 
-PKGS := libevent json-c libknot sqlite3 libmnl libcap-ng xenlight xlutil xenstore xentoollog
+PKGS := libevent json-c libknot sqlite3 libmnl libcap-ng xenlight xlutil xenstore xentoollog xenvchan
 HOST_PACKAGES := gcc libc6-dev make pkg-config git ca-certificates \
 	libevent-dev libjson-c-dev libknot-dev libsqlite3-dev libmnl-dev libcap-ng-dev \
-	libxen-dev libcmocka-dev libasan8 libubsan1 valgrind python3 iproute2
+	libxen-dev libcmocka-dev libasan8 libubsan1 valgrind python3 iproute2 iputils-ping
 
 # A line for each thing made; the commands with V=1.
 Q := $(if $(V),,@)
@@ -43,16 +43,18 @@ ROOM_SRC := $(wildcard daemon/dns/*.c daemon/engine/*.c daemon/toolstack/*.c dae
 PARENT_SRC := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
 MAIN_SRC := daemon/main.c
 CTL_SRC := $(wildcard jitsuctl/*.c)
+SYNJITSU_SRC := $(filter-out synjitsu/main.c,$(wildcard synjitsu/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 SCENARIO_SRC := $(wildcard tests/scenario/*.c)
 
 # Apart from what they make: jitsuctl is a folder and a program.
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
-ALL_SRC := $(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC) $(MAIN_SRC) $(CTL_SRC) $(UNIT_SRC) $(SCENARIO_SRC)
+ALL_SRC := $(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC) $(MAIN_SRC) $(CTL_SRC) \
+	$(SYNJITSU_SRC) synjitsu/main.c $(UNIT_SRC) $(SCENARIO_SRC)
 LIB := $(O)/libjitsu.a
 UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 
-all: $(O)/jitsud $(O)/jitsuctl
+all: $(O)/jitsud $(O)/jitsuctl $(O)/synjitsu
 
 help:
 	@echo 'all       build jitsud and jitsuctl into $(O)/ (the default)'
@@ -74,7 +76,12 @@ $(O)/jitsuctl: $(call obj,$(CTL_SRC)) $(LIB)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libevent json-c xlutil) -lm
 
-$(LIB): $(call obj,$(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC))
+$(O)/synjitsu: $(call obj,synjitsu/main.c) $(LIB)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ \
+		$(shell pkg-config --libs libevent libmnl libcap-ng xenvchan xenstore)
+
+$(LIB): $(call obj,$(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC) $(SYNJITSU_SRC))
 	@rm -f $@
 	$(call say,AR)
 	$(Q)$(AR) rcs $@ $^
@@ -111,6 +118,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(sysconfdir)/jitsu/services.d
 	$(INSTALL) -m 755 $(O)/jitsud $(DESTDIR)$(PREFIX)/sbin/jitsud
 	$(INSTALL) -m 755 $(O)/jitsuctl $(DESTDIR)$(PREFIX)/bin/jitsuctl
+	$(INSTALL) -m 755 $(O)/synjitsu $(DESTDIR)$(PREFIX)/sbin/synjitsu
 	$(INSTALL) -m 644 daemon/jitsud.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	$(INSTALL) -m 644 jitsuctl/jitsuctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(INSTALL) -m 644 jitsuctl/jitsuctl.bash \
@@ -154,7 +162,7 @@ check: deps
 check-all:
 	@tests/check
 
-units: $(UNIT_BIN) $(O)/tests/scenario/scenario $(O)/jitsud $(O)/jitsuctl
+units: $(UNIT_BIN) $(O)/tests/scenario/scenario $(O)/jitsud $(O)/jitsuctl $(O)/synjitsu
 
 check-fast: units
 	@O=$(O) tests/run $(if $(COUNTS),--counts $(COUNTS)) $(UNIT_BIN)
