@@ -5,15 +5,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "dns/wire_cookie.h"
 
 #define ARENA_SIZE 16384
 #define EDE_TEXT_MAX 128
-
-/* The SOA that negative answers carry: its zone is made up, nobody transfers it. */
-#define SOA_SERIAL 1
-#define SOA_REFRESH 3600
-#define SOA_RETRY 900
-#define SOA_EXPIRE 604800
 
 _Static_assert(WIRE_NAME_MAX == KNOT_DNAME_MAXLEN, "libknot's longest name");
 
@@ -85,26 +80,49 @@ static enum wire_verdict error(struct wire_query *query, uint16_t rcode)
 	return WIRE_ERROR;
 }
 
+static void read_options(const knot_pkt_t *pkt, struct wire_query *query)
+{
+	const uint8_t *cookie = knot_pkt_edns_option(pkt, KNOT_EDNS_OPTION_COOKIE);
+
+	if (cookie) {
+		query->cookie = knot_edns_opt_get_data((uint8_t *)(uintptr_t)cookie);
+		query->cookie_size = knot_edns_opt_get_length(cookie);
+	}
+	query->nsid = knot_pkt_edns_option(pkt, KNOT_EDNS_OPTION_NSID);
+	query->keepalive = knot_pkt_edns_option(pkt, KNOT_EDNS_OPTION_TCP_KEEPALIVE);
+}
+
+/* What is said to an operation that is not a query. */
+static uint16_t refusal(uint8_t opcode)
+{
+	/* RFC 1996 and 2136: known here, and not for anybody. */
+	return opcode == KNOT_OPCODE_NOTIFY || opcode == KNOT_OPCODE_UPDATE ? WIRE_REFUSED :
+									      WIRE_NOTIMP;
+}
+
 enum wire_verdict wire_parse(struct wire *wire, uint8_t *packet, size_t size, bool stream,
 			     struct wire_query *query)
 {
+	uint8_t opcode;
+	uint16_t questions;
 	knot_pkt_t *pkt;
 	int rc;
 
 	if (size < WIRE_HEADER_SIZE || size > WIRE_PACKET_MAX || knot_wire_get_qr(packet))
 		return WIRE_DROP;
-	query->packet = packet;
-	query->size = size;
-	query->head = WIRE_HEADER_SIZE;
-	query->id = knot_wire_get_id(packet);
-	query->rd = knot_wire_get_rd(packet);
-	query->edns = query->dnssec_ok = false;
-	query->limit = stream ? WIRE_PACKET_MAX : WIRE_UDP_MIN;
-	query->name_size = 0;
-	query->rcode = WIRE_NOERROR;
-	if (knot_wire_get_opcode(packet) != KNOT_OPCODE_QUERY)
+	*query = (struct wire_query){ .packet = packet,
+				      .size = size,
+				      .head = WIRE_HEADER_SIZE,
+				      .id = knot_wire_get_id(packet),
+				      .rd = knot_wire_get_rd(packet),
+				      .stream = stream,
+				      .limit = stream ? WIRE_PACKET_MAX : WIRE_UDP_MIN,
+				      .rcode = WIRE_NOERROR };
+	opcode = knot_wire_get_opcode(packet);
+	questions = knot_wire_get_qdcount(packet);
+	if (opcode != KNOT_OPCODE_QUERY && refusal(opcode) == WIRE_NOTIMP)
 		return error(query, WIRE_NOTIMP);
-	if (knot_wire_get_qdcount(packet) != 1) /* RFC 9619 */
+	if (questions > 1) /* RFC 9619 */
 		return error(query, WIRE_FORMERR);
 
 	reset(wire);
@@ -114,23 +132,32 @@ enum wire_verdict wire_parse(struct wire *wire, uint8_t *packet, size_t size, bo
 	rc = knot_pkt_parse(pkt, KNOT_PF_KEEPWIRE | KNOT_PF_NOCANON);
 	if (rc != KNOT_EOK)
 		return error(query, rc == KNOT_ENOMEM ? WIRE_SERVFAIL : WIRE_FORMERR);
-	query->head = (uint16_t)(WIRE_HEADER_SIZE + knot_pkt_question_size(pkt));
-	query->type = knot_pkt_qtype(pkt);
-	query->class = knot_pkt_qclass(pkt);
-	query->name_size = pkt->qname_size;
-	memcpy(query->name, pkt->lower_qname, pkt->qname_size);
-	if (!knot_pkt_has_edns(pkt))
-		return WIRE_QUERY;
-	query->edns = true;
-	query->dnssec_ok = knot_pkt_has_dnssec(pkt);
-	if (!stream) {
-		uint16_t payload = knot_edns_get_payload(pkt->opt_rr);
+	if (knot_pkt_has_edns(pkt)) {
+		query->edns = true;
+		query->dnssec_ok = knot_pkt_has_dnssec(pkt);
+		read_options(pkt, query);
+		if (!stream) {
+			uint16_t payload = knot_edns_get_payload(pkt->opt_rr);
 
-		if (payload > query->limit)
-			query->limit = payload < WIRE_UDP_MAX ? payload : WIRE_UDP_MAX;
+			if (payload > query->limit)
+				query->limit = payload < WIRE_UDP_MAX ? payload : WIRE_UDP_MAX;
+		}
 	}
-	if (knot_edns_get_version(pkt->opt_rr) != KNOT_EDNS_VERSION)
+	if (questions == 1) {
+		query->head = (uint16_t)(WIRE_HEADER_SIZE + knot_pkt_question_size(pkt));
+		query->type = knot_pkt_qtype(pkt);
+		query->class = knot_pkt_qclass(pkt);
+		query->name_size = pkt->qname_size;
+		memcpy(query->name, pkt->lower_qname, pkt->qname_size);
+	}
+	if (query->edns && knot_edns_get_version(pkt->opt_rr) != KNOT_EDNS_VERSION)
 		return error(query, WIRE_BADVERS);
+	if (opcode != KNOT_OPCODE_QUERY)
+		return error(query, refusal(opcode));
+	if (query->cookie && !wire_cookie_sound(query->cookie_size))
+		return error(query, WIRE_FORMERR);
+	if (questions == 0) /* RFC 7873, 5.4: asks for a cookie, no more */
+		return error(query, query->cookie ? WIRE_NOERROR : WIRE_FORMERR);
 	return WIRE_QUERY;
 }
 
@@ -146,27 +173,42 @@ static size_t build_header(const struct wire_query *query, uint16_t rcode, uint8
 	return WIRE_HEADER_SIZE;
 }
 
-static int make_opt(struct wire *wire, const struct wire_query *query,
-		    const struct wire_reply *reply, knot_rrset_t *opt)
+static int add_ede(struct wire *wire, knot_rrset_t *opt, const struct wire_reply *reply)
 {
 	uint8_t ede[sizeof(uint16_t) + EDE_TEXT_MAX];
-	size_t text;
-	int rc;
+	size_t text = reply->ede_text ? strnlen(reply->ede_text, EDE_TEXT_MAX) : 0;
 
-	rc = knot_edns_init(opt, WIRE_UDP_MAX, (uint8_t)KNOT_EDNS_RCODE_HI(reply->rcode),
-			    KNOT_EDNS_VERSION, &wire->mm);
-	if (rc != KNOT_EOK)
-		return rc;
-	if (query->dnssec_ok)
-		knot_edns_set_do(opt);
 	if (reply->ede == WIRE_EDE_NONE)
 		return KNOT_EOK;
-	text = reply->ede_text ? strnlen(reply->ede_text, EDE_TEXT_MAX) : 0;
 	knot_wire_write_u16(ede, (uint16_t)reply->ede);
 	if (text)
 		memcpy(ede + sizeof(uint16_t), reply->ede_text, text);
 	return knot_edns_add_option(opt, KNOT_EDNS_OPTION_EDE, (uint16_t)(sizeof(uint16_t) + text),
 				    ede, &wire->mm);
+}
+
+static int make_opt(struct wire *wire, const struct wire_query *query,
+		    const struct wire_reply *reply, knot_rrset_t *opt)
+{
+	uint8_t keepalive[sizeof(uint16_t)];
+	int rc;
+
+	rc = knot_edns_init(opt, WIRE_UDP_MAX, (uint8_t)KNOT_EDNS_RCODE_HI(reply->rcode),
+			    KNOT_EDNS_VERSION, &wire->mm);
+	if (rc == KNOT_EOK && query->dnssec_ok)
+		knot_edns_set_do(opt);
+	if (rc == KNOT_EOK && reply->nsid)
+		rc = knot_edns_add_option(opt, KNOT_EDNS_OPTION_NSID, (uint16_t)strlen(reply->nsid),
+					  (const uint8_t *)reply->nsid, &wire->mm);
+	if (rc == KNOT_EOK && reply->cookie)
+		rc = knot_edns_add_option(opt, KNOT_EDNS_OPTION_COOKIE, WIRE_COOKIE_SIZE,
+					  reply->cookie, &wire->mm);
+	if (rc == KNOT_EOK && reply->keepalive) {
+		knot_wire_write_u16(keepalive, reply->keepalive);
+		rc = knot_edns_add_option(opt, KNOT_EDNS_OPTION_TCP_KEEPALIVE, sizeof keepalive,
+					  keepalive, &wire->mm);
+	}
+	return rc == KNOT_EOK ? add_ede(wire, opt, reply) : rc;
 }
 
 /* The record set is made in our own memory: libknot would sort the addresses one by one. */
@@ -192,34 +234,27 @@ static int put_addresses(struct wire *wire, knot_pkt_t *pkt, const struct wire_q
 				   (uint16_t)(reply->rotate % count), 0);
 }
 
-static int put_soa(struct wire *wire, knot_pkt_t *pkt, const struct wire_reply *reply)
+static int put_records(struct wire *wire, knot_pkt_t *pkt, const struct wire_records *records,
+		       uint16_t flags)
 {
-	static const uint8_t hostmaster[] = "\012hostmaster";
-	static const uint32_t numbers[] = { SOA_SERIAL, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE };
-	size_t zone = knot_dname_size(reply->zone);
-	uint8_t data[2 * WIRE_NAME_MAX + sizeof hostmaster + 20], *p = data;
-	knot_dname_t owner[WIRE_NAME_MAX];
-	knot_rrset_t soa;
-	int rc;
+	for (unsigned i = 0; i < records->n; i++) {
+		const struct wire_record *record = &records->v[i];
+		const knot_dname_t *owner = record->owner ? record->owner : pkt->lower_qname;
+		knot_rrset_t set;
+		int rc;
 
-	memcpy(owner, reply->zone, zone);
-	memcpy(p, owner, zone);
-	p += zone;
-	if (zone + sizeof hostmaster - 1 <= WIRE_NAME_MAX) {
-		memcpy(p, hostmaster, sizeof hostmaster - 1);
-		p += sizeof hostmaster - 1;
+		/* libknot does not write to the owner. */
+		knot_rrset_init(&set, (knot_dname_t *)(uintptr_t)owner, record->type, record->class,
+				record->ttl);
+		rc = knot_rrset_add_rdata(&set, record->data, record->size, &wire->mm);
+		if (rc == KNOT_EOK)
+			rc = knot_pkt_put(pkt, record->owner ? KNOT_COMPR_HINT_NONE :
+							       KNOT_COMPR_HINT_QNAME,
+					  &set, flags);
+		if (rc != KNOT_EOK)
+			return rc;
 	}
-	memcpy(p, owner, zone);
-	p += zone;
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++, p += 4)
-		knot_wire_write_u32(p, numbers[i]);
-	knot_wire_write_u32(p, reply->ttl); /* RFC 2308: how long the negative answer holds */
-	p += 4;
-	knot_rrset_init(&soa, owner, KNOT_RRTYPE_SOA, KNOT_CLASS_IN, reply->ttl);
-	rc = knot_rrset_add_rdata(&soa, data, (uint16_t)(p - data), &wire->mm);
-	if (rc != KNOT_EOK)
-		return rc;
-	return knot_pkt_put(pkt, KNOT_COMPR_HINT_NONE, &soa, 0);
+	return KNOT_EOK;
 }
 
 static int put_sections(struct wire *wire, knot_pkt_t *pkt, const struct wire_query *query,
@@ -241,18 +276,40 @@ static int put_sections(struct wire *wire, knot_pkt_t *pkt, const struct wire_qu
 	knot_pkt_begin(pkt, KNOT_ANSWER);
 	if (reply->address_count)
 		rc = put_addresses(wire, pkt, query, reply);
+	if (rc == KNOT_EOK)
+		rc = put_records(wire, pkt, &reply->answer, 0);
 	knot_pkt_begin(pkt, KNOT_AUTHORITY);
-	if (rc == KNOT_EOK && reply->zone)
-		rc = put_soa(wire, pkt, reply);
+	if (rc == KNOT_EOK)
+		rc = put_records(wire, pkt, &reply->authority, 0);
 	if (rc != KNOT_EOK && rc != KNOT_ESPACE)
 		return rc;
 	if (rc == KNOT_ESPACE)
 		knot_wire_set_tc(pkt->wire);
+	knot_pkt_begin(pkt, KNOT_ADDITIONAL);
+	/* RFC 2181, 9: what is missing here is no truncation. */
+	if (rc == KNOT_EOK)
+		rc = put_records(wire, pkt, &reply->additional, KNOT_PF_NOTRUNC);
+	if (rc != KNOT_EOK && rc != KNOT_ESPACE)
+		return rc;
 	if (!query->edns)
 		return KNOT_EOK;
-	knot_pkt_begin(pkt, KNOT_ADDITIONAL);
 	knot_pkt_reclaim(pkt, opt_size);
 	return knot_pkt_put(pkt, KNOT_COMPR_HINT_NONE, &opt, 0);
+}
+
+/* The answer to somebody without a question, or whose question cannot be read. */
+static size_t build_bare(struct wire *wire, const struct wire_query *query,
+			 const struct wire_reply *reply, uint8_t *out)
+{
+	size_t size = build_header(query, reply->rcode, out);
+	knot_pkt_t *pkt;
+
+	if (!query->edns)
+		return size;
+	pkt = knot_pkt_new(out, query->limit, &wire->mm);
+	if (!pkt || put_sections(wire, pkt, query, reply) != KNOT_EOK)
+		return build_header(query, WIRE_SERVFAIL, out);
+	return pkt->size;
 }
 
 size_t wire_build(struct wire *wire, const struct wire_query *query,
@@ -260,9 +317,9 @@ size_t wire_build(struct wire *wire, const struct wire_query *query,
 {
 	knot_pkt_t *question, *pkt;
 
-	if (query->head == WIRE_HEADER_SIZE)
-		return build_header(query, reply->rcode, out);
 	reset(wire);
+	if (query->head == WIRE_HEADER_SIZE)
+		return build_bare(wire, query, reply, out);
 	question = knot_pkt_new(query->packet, query->head, &wire->mm);
 	pkt = knot_pkt_new(out, query->limit, &wire->mm);
 	if (!question || !pkt || knot_pkt_parse_question(question) != KNOT_EOK ||
@@ -318,6 +375,23 @@ size_t wire_relay(struct wire *wire, const struct wire_query *query, const uint8
 	memcpy(out + WIRE_HEADER_SIZE, query->packet + WIRE_HEADER_SIZE,
 	       query->head - WIRE_HEADER_SIZE);
 	return size;
+}
+
+size_t wire_name_read(const char *text, uint8_t out[WIRE_NAME_MAX])
+{
+	uint8_t made[WIRE_NAME_MAX];
+	int rc;
+
+	/* libknot takes "a..b", and "" for the root. */
+	if (!*text || strstr(text, "..") || (*text == '.' && text[1]))
+		return 0;
+	if (!knot_dname_from_str(made, text, sizeof made))
+		return 0;
+	rc = knot_dname_wire_check(made, made + sizeof made, NULL);
+	if (rc <= 0)
+		return 0;
+	memcpy(out, made, (size_t)rc);
+	return (size_t)rc;
 }
 
 size_t wire_name_size(const uint8_t *data, size_t size)

@@ -18,13 +18,15 @@
 #define WIRE_ADDRESSES_MAX 2048
 
 /* The codes used outside wire.c (IANA's numbers). */
-enum { WIRE_A = 1, WIRE_AAAA = 28, WIRE_IXFR = 251, WIRE_AXFR = 252 };
-enum { WIRE_IN = 1 };
-enum { WIRE_NOERROR = 0, WIRE_FORMERR = 1, WIRE_SERVFAIL = 2, WIRE_NOTIMP = 4, WIRE_REFUSED = 5,
-       WIRE_BADVERS = 16 };
+enum { WIRE_A = 1, WIRE_NS = 2, WIRE_SOA = 6, WIRE_PTR = 12, WIRE_HINFO = 13, WIRE_TXT = 16,
+       WIRE_AAAA = 28, WIRE_IXFR = 251, WIRE_AXFR = 252, WIRE_ANY = 255 };
+enum { WIRE_IN = 1, WIRE_CH = 3 };
+enum { WIRE_NOERROR = 0, WIRE_FORMERR = 1, WIRE_SERVFAIL = 2, WIRE_NXDOMAIN = 3, WIRE_NOTIMP = 4,
+       WIRE_REFUSED = 5, WIRE_BADVERS = 16, WIRE_BADCOOKIE = 23 };
 /* Extended errors, RFC 8914 section 5.2. */
 enum { WIRE_EDE_NONE = -1, WIRE_EDE_OTHER = 0, WIRE_EDE_NOT_READY = 14, WIRE_EDE_PROHIBITED = 18,
-       WIRE_EDE_NOT_AUTHORITATIVE = 20, WIRE_EDE_NO_REACHABLE_AUTHORITY = 22 };
+       WIRE_EDE_NOT_AUTHORITATIVE = 20, WIRE_EDE_NOT_SUPPORTED = 21,
+       WIRE_EDE_NO_REACHABLE_AUTHORITY = 22 };
 
 enum wire_verdict {
 	WIRE_DROP,  /* no header, or a response: say nothing */
@@ -39,23 +41,44 @@ struct wire_query {
 	uint16_t id, type, class, rcode;
 	uint16_t limit;	 /* longest answer its sender takes */
 	bool rd, edns, dnssec_ok;
+	bool stream;		/* it came over TCP */
+	bool nsid, keepalive;	/* has that option (RFC 5001, RFC 7828) */
+	const uint8_t *cookie;	/* the COOKIE option's data, in the packet; NULL: it has none */
+	uint16_t cookie_size;
 	uint16_t name_size;
 	uint8_t name[WIRE_NAME_MAX]; /* lower case, wire format */
 };
 
+struct wire_record {
+	const uint8_t *owner; /* wire format; NULL: the query's name, as it was written there */
+	uint16_t type, class;
+	uint32_t ttl;
+	const uint8_t *data; /* names in it whole, to be compressed where RFC 3597 has it so */
+	uint16_t size;
+};
+
+struct wire_records {
+	const struct wire_record *v;
+	unsigned n;
+};
+
+/* Memory is the caller's. */
 struct wire_reply {
 	uint16_t rcode;
 	bool authoritative, recursion, truncated;
-	/* Answer section: address_count addresses of 4 (query's type A) or 16 bytes (AAAA). */
+	/* Answer section: address_count addresses of 4 (query's type A) or 16 bytes (AAAA), with that
+	 * TTL; then others. */
 	const uint8_t *addresses;
 	unsigned address_count, rotate;
-	/* Authority section: an SOA of this zone, wire format; NULL: none. Its names are suffixes of
-	 * the query's name, or the query's name is no matter. */
-	const uint8_t *zone;
 	uint32_t ttl;
-	/* Extended error, sent if the query had EDNS; a text over 128 bytes is cut. */
+	struct wire_records answer, authority;
+	struct wire_records additional; /* what of it has no room is left out */
+	/* The rest is sent if the query had EDNS. Extended error; a text over 128 bytes is cut. */
 	int ede;
 	const char *ede_text;
+	const uint8_t *cookie; /* WIRE_COOKIE_SIZE bytes (wire_cookie.h), or NULL */
+	const char *nsid;      /* or NULL */
+	uint16_t keepalive;    /* in 100 ms; 0: none */
 };
 
 struct wire;
@@ -82,6 +105,8 @@ bool wire_truncated(const uint8_t *packet);
 size_t wire_relay(struct wire *wire, const struct wire_query *query, const uint8_t *response,
 		  size_t size, uint8_t *out);
 
+/* Reads a name as people write it, with or without a dot at the end; its size, 0 if it is none. */
+size_t wire_name_read(const char *text, uint8_t out[WIRE_NAME_MAX]);
 /* The size of the name in wire format at data, its root label included; 0 if it is none, is
  * compressed or is not whole. */
 size_t wire_name_size(const uint8_t *data, size_t size);
