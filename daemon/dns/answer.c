@@ -1,31 +1,19 @@
 #include "dns/answer.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "base/loop.h"
 #include "dns/forward.h"
+#include "dns/limit.h"
 #include "dns/listen.h"
+#include "dns/own.h"
+#include "dns/reply.h"
+#include "dns/settings.h"
 #include "dns/table.h"
+#include "dns/wakes.h"
+#include "dns/zone.h"
 #include "proto/usage.h"
-
-static void send_reply(struct dns *dns, const struct client *client,
-		       const struct wire_query *query, const struct wire_reply *reply)
-{
-	size_t size = wire_build(dns->wire, query, reply, dns->out);
-
-	listen_reply(dns->listener, client, dns->out, size);
-}
-
-static void send_error(struct dns *dns, const struct client *client,
-		       const struct wire_query *query, uint16_t rcode, int ede, const char *text)
-{
-	struct wire_reply reply = { .rcode = rcode,
-				    .recursion = dns->forward,
-				    .ede = ede,
-				    .ede_text = text };
-
-	send_reply(dns, client, query, &reply);
-}
 
 static uint32_t lowest_ttl(const struct dns *dns, const struct table_name *name)
 {
@@ -65,32 +53,31 @@ static unsigned collect(struct dns *dns, const struct table_name *name, uint16_t
 	return count;
 }
 
+/* ede: WIRE_EDE_NONE, or why they should not be relied on yet. */
 static void send_addresses(struct dns *dns, const struct client *client,
-			   const struct wire_query *query, struct table_name *name, unsigned count)
+			   const struct wire_query *query, struct table_name *name, unsigned count,
+			   int ede, const char *text)
 {
 	struct wire_reply reply = { .authoritative = true,
-				    .recursion = dns->forward,
 				    .addresses = dns->addresses,
 				    .address_count = count,
 				    .rotate = table_turn(name),
 				    .ttl = lowest_ttl(dns, name),
-				    .ede = WIRE_EDE_NONE };
+				    .ede = ede,
+				    .ede_text = text };
 
-	send_reply(dns, client, query, &reply);
+	reply_send(dns, client, query, &reply);
 }
 
-/* The name exists, the type does not: RFC 2308, with the SOA of a zone that begins one label up. */
+/* The name exists, the type does not. */
 static void send_nodata(struct dns *dns, const struct client *client,
 			const struct wire_query *query, const struct table_name *name)
 {
-	const uint8_t *zone = name->wire[0] ? name->wire + name->wire[0] + 1 : name->wire;
-	struct wire_reply reply = { .authoritative = true,
-				    .recursion = dns->forward,
-				    .zone = zone,
-				    .ttl = lowest_ttl(dns, name),
-				    .ede = WIRE_EDE_NONE };
+	const struct zone *zone = zone_find(dns->settings->zones, query->name, query->name_size);
 
-	send_reply(dns, client, query, &reply);
+	/* A wildcard's zone is derived from its own name. */
+	reply_negative(dns, client, query, WIRE_NOERROR, zone, name->wire, name->size,
+		       lowest_ttl(dns, name));
 }
 
 /* Not ours. Transfers are no queries that an upstream could answer. */
@@ -98,11 +85,11 @@ static void send_elsewhere(struct dns *dns, const struct client *client,
 			   const struct wire_query *query)
 {
 	if (query->type == WIRE_AXFR || query->type == WIRE_IXFR)
-		send_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_NOT_AUTHORITATIVE, NULL);
+		reply_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_NOT_AUTHORITATIVE, NULL);
 	else if (!dns->forward || !query->rd)
-		send_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_NOT_AUTHORITATIVE, NULL);
+		reply_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_NOT_AUTHORITATIVE, NULL);
 	else if (forward_query(dns->forward, client, query) < 0)
-		send_error(dns, client, query, WIRE_SERVFAIL, WIRE_EDE_NO_REACHABLE_AUTHORITY,
+		reply_error(dns, client, query, WIRE_SERVFAIL, WIRE_EDE_NO_REACHABLE_AUTHORITY,
 			   "no upstream can be asked now");
 }
 
@@ -133,6 +120,33 @@ static unsigned find_asleep(const struct dns *dns, const struct table_name *name
 	return count;
 }
 
+/* Whether a query may start what it needs: asked only for what nobody has asked for yet. */
+static enum wakes_verdict check_wakes(struct dns *dns, const struct client *client,
+				      const struct wire_query *query,
+				      struct table_service *const *services, unsigned count,
+				      uint64_t now)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!services[i]->wanted)
+			return wakes_check(dns->wakes, &client->peer.any, query->proven, now);
+	return WAKES_GO;
+}
+
+/* It may not start anything now. */
+static void turn_away(struct dns *dns, const struct client *client, const struct wire_query *query,
+		      struct table_name *name, enum wakes_verdict verdict)
+{
+	unsigned count = collect(dns, name, query->type, true);
+
+	if (count)
+		send_addresses(dns, client, query, name, count, WIRE_EDE_NONE, NULL);
+	else if (verdict == WAKES_PROVE)
+		reply_prove(dns, client, query);
+	else
+		reply_error(dns, client, query, WIRE_SERVFAIL, WIRE_EDE_NOT_READY,
+			    "too many services are being started");
+}
+
 static void park(struct dns *dns, const struct client *client, const struct wire_query *query,
 		 uint64_t arrived, struct table_service *const *asleep, unsigned count)
 {
@@ -150,8 +164,8 @@ static void park(struct dns *dns, const struct client *client, const struct wire
 	}
 	switch (wait_park(dns->wait, &waiting, queues, count, arrived + limit * USEC_PER_MSEC)) {
 	case WAIT_FULL:
-		send_error(dns, client, query, WIRE_SERVFAIL, WIRE_EDE_OTHER,
-			   "too many queries wait");
+		reply_error(dns, client, query, WIRE_SERVFAIL, WIRE_EDE_OTHER,
+			    "too many queries wait");
 		return;
 	case WAIT_FOLDED:
 		listen_skip(dns->listener, client);
@@ -163,33 +177,89 @@ static void park(struct dns *dns, const struct client *client, const struct wire
 		dns_want(dns, asleep[i], client, query);
 }
 
-static void route(struct dns *dns, const struct client *client, const struct wire_query *query,
-		  uint64_t arrived, bool again)
+/* A query for what the name has not, answered already, still is a reason to start some. */
+static void wake_for_any(struct dns *dns, const struct client *client,
+			 const struct wire_query *query, const struct table_name *name,
+			 uint64_t now)
+{
+	for (uint32_t i = 0; i < name->service_count; i++) {
+		struct table_service *service = table_nth(dns->table, name, i);
+
+		if ((service->flags & MESSAGE_SERVICE_WAKE_ANY) && !service->ready &&
+		    check_wakes(dns, client, query, &service, 1, now) == WAKES_GO)
+			dns_want(dns, service, client, query);
+	}
+}
+
+/* The name's services; NULL if it has none, or is none of ours. */
+static struct table_name *find_name(const struct dns *dns, const struct wire_query *query,
+				    const struct zone *zone)
+{
+	struct table_name *name = table_find(dns->table, query->name, query->name_size);
+
+	return name && zone && !own_accepts(zone, name, query) ? NULL : name;
+}
+
+/* first: it has just come, and has not waited before. */
+static void answer_name(struct dns *dns, const struct client *client,
+			const struct wire_query *query, struct table_name *name, uint64_t arrived,
+			bool first)
 {
 	struct table_service *asleep[WAIT_SERVICES_MAX];
-	struct table_name *name = table_find(dns->table, query->name, query->name_size);
-	unsigned count;
+	enum wakes_verdict verdict = WAKES_GO;
+	unsigned count = find_asleep(dns, name, query->type, asleep);
 
-	if (!name) {
-		send_elsewhere(dns, client, query);
-		return;
-	}
-	if (!again)
-		stamp(dns, name, arrived);
-	if (query->class != WIRE_IN || query->type == WIRE_AXFR || query->type == WIRE_IXFR) {
-		send_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_NONE, NULL);
-		return;
-	}
-	count = find_asleep(dns, name, query->type, asleep);
 	if (count) {
-		park(dns, client, query, arrived, asleep, count);
+		if (first)
+			verdict = check_wakes(dns, client, query, asleep, count, arrived);
+		if (verdict == WAKES_GO)
+			park(dns, client, query, arrived, asleep, count);
+		else
+			turn_away(dns, client, query, name, verdict);
 		return;
 	}
 	count = collect(dns, name, query->type, false);
-	if (count)
-		send_addresses(dns, client, query, name, count);
-	else
-		send_nodata(dns, client, query, name);
+	if (count) {
+		send_addresses(dns, client, query, name, count, WIRE_EDE_NONE, NULL);
+		return;
+	}
+	send_nodata(dns, client, query, name);
+	wake_for_any(dns, client, query, name, arrived);
+}
+
+static void route(struct dns *dns, const struct client *client, const struct wire_query *query,
+		  uint64_t arrived, bool first)
+{
+	const struct zone *zone = zone_find(dns->settings->zones, query->name, query->name_size);
+	struct table_name *name = find_name(dns, query, zone);
+	bool ours = name || zone;
+
+	if (name && first)
+		stamp(dns, name, arrived);
+	if (query->class == WIRE_CH && own_identity(dns, client, query))
+		return;
+	if (ours && query->class != WIRE_IN) {
+		reply_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_NOT_AUTHORITATIVE, NULL);
+	} else if (ours && (query->type == WIRE_AXFR || query->type == WIRE_IXFR)) {
+		reply_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_PROHIBITED, NULL);
+	} else if (name) {
+		if (own_at_name(dns, client, query, zone, lowest_ttl(dns, name)))
+			wake_for_any(dns, client, query, name, arrived);
+		else
+			answer_name(dns, client, query, name, arrived, first);
+	} else if (query->class != WIRE_IN || !own_without_service(dns, client, query, zone)) {
+		send_elsewhere(dns, client, query);
+	}
+}
+
+static bool is_proven(const struct dns *dns, const struct client *client,
+		      const struct wire_query *query)
+{
+	const struct wire_cookie_secrets *secrets = &dns->settings->cookies;
+
+	return client->stream || (query->cookie && secrets->enabled &&
+				  wire_cookie_check(secrets, query->cookie, query->cookie_size,
+						    &client->peer.any, (uint64_t)time(NULL)));
 }
 
 void answer_query(void *arg, const struct client *client, uint8_t *packet, size_t size,
@@ -198,17 +268,28 @@ void answer_query(void *arg, const struct client *client, uint8_t *packet, size_
 	struct dns *dns = arg;
 	struct wire_query query;
 
-	switch (wire_parse(dns->wire, packet, size, client->stream, &query)) {
-	case WIRE_DROP:
+	enum wire_verdict verdict =
+		wire_parse(dns->wire, packet, size, client->stream, &query);
+
+	if (verdict == WIRE_DROP) {
 		listen_skip(dns->listener, client);
-		break;
-	case WIRE_ERROR:
-		send_error(dns, client, &query, query.rcode, WIRE_EDE_NONE, NULL);
-		break;
-	case WIRE_QUERY:
-		route(dns, client, &query, now, false);
+		return;
+	}
+	query.proven = is_proven(dns, client, &query);
+	switch (query.proven ? RATE_PASS : rate_check(dns->rate, &client->peer.any, now)) {
+	case RATE_DROP:
+		listen_skip(dns->listener, client);
+		return;
+	case RATE_SLIP:
+		reply_prove(dns, client, &query);
+		return;
+	case RATE_PASS:
 		break;
 	}
+	if (verdict == WIRE_ERROR)
+		reply_error(dns, client, &query, query.rcode, WIRE_EDE_NONE, NULL);
+	else
+		route(dns, client, &query, now, true);
 }
 
 void answer_waited(void *arg, const struct wait_query *waited, enum wait_end end)
@@ -221,23 +302,26 @@ void answer_waited(void *arg, const struct wait_query *waited, enum wait_end end
 
 	/* It was sound when it was parked. */
 	wire_parse(dns->wire, waited->packet, waited->size, client->stream, &query);
-	name = table_find(dns->table, query.name, query.name_size);
+	name = find_name(dns, &query,
+			 zone_find(dns->settings->zones, query.name, query.name_size));
 	if (end == WAIT_AGAIN || !name) {
-		route(dns, client, &query, waited->arrived, true);
+		route(dns, client, &query, waited->arrived, false);
 		return;
 	}
 	/* Of several services some may have failed: then those that are ready will do. */
 	if (end != WAIT_LIMIT)
 		count = collect(dns, name, query.type, true);
 	if (!count && end == WAIT_FAILED) {
-		send_error(dns, client, &query, WIRE_SERVFAIL, dns->failure_code,
+		reply_error(dns, client, &query, WIRE_SERVFAIL, dns->failure_code,
 			   dns->failure_text);
 		return;
 	}
 	if (!count)
 		count = collect(dns, name, query.type, false);
-	if (count)
-		send_addresses(dns, client, &query, name, count);
+	if (count && end == WAIT_LIMIT)
+		send_addresses(dns, client, &query, name, count, WIRE_EDE_NOT_READY, "starting");
+	else if (count)
+		send_addresses(dns, client, &query, name, count, WIRE_EDE_NONE, NULL);
 	else
 		send_nodata(dns, client, &query, name);
 }
@@ -248,7 +332,7 @@ void answer_forwarded(void *arg, const struct client *client, const struct wire_
 	struct dns *dns = arg;
 
 	if (!response) {
-		send_error(dns, client, query, WIRE_SERVFAIL, WIRE_EDE_NO_REACHABLE_AUTHORITY,
+		reply_error(dns, client, query, WIRE_SERVFAIL, WIRE_EDE_NO_REACHABLE_AUTHORITY,
 			   "no upstream answered");
 		return;
 	}

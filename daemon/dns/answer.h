@@ -24,6 +24,8 @@ struct dns {
 	struct wait *wait;
 	struct forward *forward; /* NULL: what is not ours is refused */
 	const struct dns_settings *settings;
+	uint32_t serial;	 /* of the zones' SOA */
+	bool changed;		 /* since that serial was made */
 	struct rate *rate;
 	struct wakes *wakes;
 	struct link *link;	 /* NULL: no engine */

@@ -203,6 +203,7 @@ static void on_service(void *arg, const struct msg_service *m)
 	struct table_service *service, *old;
 	struct error err;
 
+	dns->changed = true;
 	if (dns->next && table_keep(dns->table, m)) {
 		old = table_take(dns->next, m->id);
 		if (old)
@@ -244,6 +245,7 @@ static void on_table_end(void *arg, const struct msg_table_end *m)
 		waited_for = table_end(dns->table, dns->next, &count);
 	}
 	dns->next = NULL;
+	dns->changed = true;
 	dns->in_step = true;
 	for (size_t i = 0; i < dns->retire_count; i++)
 		send_retired(dns, dns->retires[i]);
@@ -264,6 +266,7 @@ static void on_forget(void *arg, const struct msg_forget *m)
 	struct dns *dns = arg;
 	struct table_service *service = table_take(current(dns), m->id);
 
+	dns->changed = true;
 	if (!service) {
 		if (dns->next && (service = table_kept(dns->table, m->id)))
 			table_unkeep(service);

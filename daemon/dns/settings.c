@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "dns/zone.h"
 
 static int read_secret(const char *text, uint8_t out[WIRE_COOKIE_SECRET], struct error *err)
 {
@@ -50,6 +51,7 @@ int dns_settings_read(struct dns_settings *settings, const struct dns_texts *tex
 	};
 	if (acl_read(&settings->exempt, texts->limits_exempt, texts->exempt_count, "limits_exempt",
 		     err) < 0 ||
+	    zone_set_read(&settings->zones, texts, err) < 0 ||
 	    read_cookies(settings, texts, err) < 0) {
 		dns_settings_free(settings);
 		return -1;
@@ -60,5 +62,6 @@ int dns_settings_read(struct dns_settings *settings, const struct dns_texts *tex
 void dns_settings_free(struct dns_settings *settings)
 {
 	acl_free(&settings->exempt);
+	zone_set_free(settings->zones);
 	*settings = (struct dns_settings){ 0 };
 }

@@ -20,6 +20,7 @@ struct table *table_new(void)
 		return NULL;
 	slab_init(&table->slab);
 	slots_init(&table->names);
+	slots_init(&table->reverse);
 	arc4random_buf(&table->key, sizeof table->key);
 	return table;
 }
@@ -30,6 +31,7 @@ void table_free(struct table *table)
 		return;
 	slab_clear(&table->slab);
 	slots_clear(&table->names);
+	slots_clear(&table->reverse);
 	free(table->services);
 	free(table);
 }
@@ -107,6 +109,69 @@ struct table_name *table_find(const struct table *table, const uint8_t *name, si
 		ref = find_wildcard(table, name, size);
 	found = ref ? slab_at(&table->slab, ref) : NULL;
 	return found && found->service_count ? found : NULL;
+}
+
+bool table_is_empty(const struct table *table, const uint8_t *name, size_t size)
+{
+	uint32_t ref = lookup(table, name, size, hash_name(table, name, size));
+
+	return ref && !((struct table_name *)slab_at(&table->slab, ref))->service_count;
+}
+
+static bool has_address(const struct table_service *service, const uint8_t *address, size_t size)
+{
+	const uint8_t *own = size == 4 ? table_v4(service) : table_v6(service);
+	unsigned count = size == 4 ? service->v4_count : service->v6_count;
+
+	for (unsigned i = 0; i < count; i++)
+		if (memcmp(own + i * size, address, size) == 0)
+			return true;
+	return false;
+}
+
+unsigned table_reverse(const struct table *table, const uint8_t *address, size_t size,
+		       struct table_service **services, unsigned max)
+{
+	uint32_t hash = hash_name(table, address, size), ref;
+	struct slots_at at;
+	unsigned count = 0;
+
+	for (ref = slots_first(&table->reverse, hash, &at); ref && count < max;
+	     ref = slots_next(&table->reverse, hash, &at)) {
+		struct table_service *service = slab_at(&table->slab, ref);
+		unsigned i = 0;
+
+		while (i < count && services[i] != service)
+			i++;
+		if (i == count && has_address(service, address, size))
+			services[count++] = service;
+	}
+	return count;
+}
+
+const struct table_name *table_own_name(const struct table *table,
+					const struct table_service *service)
+{
+	for (uint16_t i = 0; i < service->name_count; i++) {
+		const struct table_name *name = slab_at(&table->slab, service->data[i]);
+
+		if (!is_wildcard(name->wire))
+			return name;
+	}
+	return NULL;
+}
+
+static void index_addresses(struct table *table, const struct table_service *service, uint32_t ref,
+			    void change(struct slots *slots, uint32_t hash, uint32_t ref))
+{
+	const uint8_t *v4 = table_v4(service), *v6 = table_v6(service);
+
+	if (!(service->flags & MESSAGE_SERVICE_PTR))
+		return;
+	for (unsigned i = 0; i < service->v4_count; i++, v4 += 4)
+		change(&table->reverse, hash_name(table, v4, 4), ref);
+	for (unsigned i = 0; i < service->v6_count; i++, v6 += 16)
+		change(&table->reverse, hash_name(table, v6, 16), ref);
 }
 
 static uint32_t get_or_make(struct table *table, const uint8_t *wire, size_t size)
@@ -354,6 +419,7 @@ int table_put(struct table *table, const struct msg_service *m, struct table_ser
 		       m->addresses);
 	for (uint16_t i = 0; i < count; i++)
 		attach(table, ref, refs[i]);
+	index_addresses(table, service, ref, slots_put);
 	table->services[m->id] = ref;
 	table->count++;
 	*put = service;
@@ -370,6 +436,7 @@ struct table_service *table_take(struct table *table, uint32_t id)
 	ref = table->services[id];
 	table->services[id] = 0;
 	table->count--;
+	index_addresses(table, service, ref, slots_remove);
 	for (uint16_t i = 0; i < service->name_count; i++)
 		detach(table, ref, service->data[i]);
 	service->data[0] = ref; /* for table_drop */
@@ -428,7 +495,8 @@ bool table_keep(struct table *table, const struct msg_service *m)
 	struct table_service *service = table_get(table, m->id);
 
 	if (!service || service->ttl != m->ttl || service->wait_limit != m->wait_limit ||
-	    service->flags != m->flags || !same_names(table, service, m->names) || !same_addresses(service, m->addresses))
+	    service->flags != m->flags || !same_names(table, service, m->names) ||
+	    !same_addresses(service, m->addresses))
 		return false;
 	service->kept = table->transfer;
 	service->next_ready = m->ready;

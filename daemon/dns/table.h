@@ -45,6 +45,7 @@ struct table_name {
 struct table {
 	struct slab slab;
 	struct slots names;
+	struct slots reverse; /* addresses that are answered for -> services */
 	uint32_t *services; /* by id */
 	uint32_t room;
 	uint32_t wildcards;
@@ -78,6 +79,16 @@ static inline struct table_service *table_get(const struct table *table, uint32_
 /* The owner of a canonical name: itself, or the wildcard that covers it (RFC 4592). NULL if it is
  * not ours. Valid until the table changes. */
 struct table_name *table_find(const struct table *table, const uint8_t *name, size_t size);
+
+/* Nothing has this name, but names below it are ours (RFC 8020: it exists, and has no records). */
+bool table_is_empty(const struct table *table, const uint8_t *name, size_t size);
+
+/* The services that have this address of 4 or 16 bytes and answer for it (PTR); how many. */
+unsigned table_reverse(const struct table *table, const uint8_t *address, size_t size,
+		       struct table_service **services, unsigned max);
+/* The name that an address of this service bears: its first that is no wildcard, or NULL. */
+const struct table_name *table_own_name(const struct table *table,
+					const struct table_service *service);
 
 /* The services behind a name, i < service_count. */
 static inline struct table_service *table_nth(const struct table *table,

@@ -42,6 +42,7 @@ struct wire_query {
 	uint16_t limit;	 /* longest answer its sender takes */
 	bool rd, edns, dnssec_ok;
 	bool stream;		/* it came over TCP */
+	bool proven;		/* answer.c's: its source address is no forgery */
 	bool nsid, keepalive;	/* has that option (RFC 5001, RFC 7828) */
 	const uint8_t *cookie;	/* the COOKIE option's data, in the packet; NULL: it has none */
 	uint16_t cookie_size;

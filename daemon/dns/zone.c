@@ -67,6 +67,7 @@ static int read_zone(struct zone *zone, const char *text, const struct dns_texts
 {
 	static const uint8_t hostmaster[] = "\012hostmaster";
 	char mbox[2 * WIRE_NAME_MAX];
+	size_t used = 0;
 	const char *at;
 
 	if (read_name(text, "zones", zone->apex, &zone->size, err) < 0)
@@ -85,13 +86,13 @@ static int read_zone(struct zone *zone, const char *text, const struct dns_texts
 	if (!at)
 		return read_name(texts->mbox, "mbox", zone->mbox, &zone->mbox_size, err);
 	/* RFC 1035, 8: the mailbox's name is the first label, its dots and all. */
-	mbox[0] = '\0';
-	for (const char *c = texts->mbox; c < at && strlen(mbox) + 4 < sizeof mbox; c++)
-		strncat(mbox, *c == '.' ? "\\." : (char[]){ *c, '\0' }, 2);
-	if (strlen(mbox) + strlen(at) >= sizeof mbox)
-		return error_field(err, ERROR_INPUT, "mbox", texts->mbox, "expected a mailbox");
-	strcat(strcat(mbox, "."), at + 1);
-	if (at == texts->mbox || wire_name_read(mbox, zone->mbox) == 0)
+	for (const char *c = texts->mbox; c < at && used + 2 < WIRE_NAME_MAX; c++) {
+		if (*c == '.')
+			mbox[used++] = '\\';
+		mbox[used++] = *c;
+	}
+	snprintf(mbox + used, sizeof mbox - used, ".%s", at + 1);
+	if (at == texts->mbox || !at[1] || wire_name_read(mbox, zone->mbox) == 0)
 		return error_field(err, ERROR_INPUT, "mbox", texts->mbox,
 				   "expected a mailbox such as hostmaster@example.org");
 	return read_name(mbox, "mbox", zone->mbox, &zone->mbox_size, err);
@@ -150,13 +151,12 @@ static int read_server(struct zone_server *servers, unsigned *count, const char 
 	cleanup_free char *name = equals ? strndup(text, (size_t)(equals - text)) : strdup(text);
 	struct zone_server *server;
 	uint8_t wire[WIRE_NAME_MAX];
-	uint16_t size;
+	uint16_t size = 0;
 
 	if (!name)
 		abort();
-	if (wire_name_read(name, wire) == 0)
-		return error_field(err, ERROR_INPUT, "ns", text, "expected NAME or NAME=ADDRESS");
-	read_name(name, "ns", wire, &size, err);
+	if (read_name(name, "ns", wire, &size, err) < 0)
+		return -1;
 	server = get_server(servers, count, wire, size);
 	if (!server)
 		return error_field(err, ERROR_INPUT, "ns", text, "expected at most %d names",
@@ -258,6 +258,11 @@ const struct zone *zone_find(const struct zone_set *set, const uint8_t *name, si
 	return found;
 }
 
+static bool has_host(const struct zone *zone, const struct zone_server *server)
+{
+	return is_within(server->name, server->name_size, zone->apex, zone->size);
+}
+
 enum zone_own zone_own(const struct zone *zone, const uint8_t *name, size_t size,
 		       const struct zone_server **server)
 {
@@ -267,20 +272,27 @@ enum zone_own zone_own(const struct zone *zone, const uint8_t *name, size_t size
 	for (unsigned i = 0; i < zone->server_count; i++) {
 		const struct zone_server *one = &zone->servers[i];
 
-		if (!is_within(one->name, one->name_size, zone->apex, zone->size))
+		if (!has_host(zone, one) || !is_within(one->name, one->name_size, name, size))
 			continue;
-		if (one->name_size == size && memcmp(one->name, name, size) == 0) {
-			*server = one;
-			return own == ZONE_OWN_APEX ? own : ZONE_OWN_HOST;
-		}
-		if (own == ZONE_OWN_APEX || one->name_size == zone->size)
-			continue;
-		if (is_within(one->name, one->name_size, name, size))
+		if (own == ZONE_OWN_NOTHING)
 			own = ZONE_OWN_EMPTY;
-		else if (own == ZONE_OWN_NOTHING && is_within(name, size, one->name, one->name_size))
-			own = ZONE_OWN_BELOW;
+		if (one->name_size != size)
+			continue;
+		*server = one;
+		return own == ZONE_OWN_APEX ? own : ZONE_OWN_HOST;
 	}
 	return own;
+}
+
+size_t zone_encloser(const struct zone *zone, const uint8_t *name, size_t size)
+{
+	const struct zone_server *server;
+
+	while (zone_own(zone, name, size, &server) == ZONE_OWN_NOTHING) {
+		size -= name[0] + 1u;
+		name += name[0] + 1;
+	}
+	return size;
 }
 
 const uint8_t *zone_derive(const uint8_t *name, size_t size)
@@ -400,4 +412,12 @@ size_t zone_reverse(const uint8_t *name, size_t size, uint8_t address[16])
 		return 16;
 	}
 	return 0;
+}
+
+bool zone_reverse_above(const uint8_t *name, size_t size)
+{
+	unsigned labels = count_labels(name);
+
+	return (labels < 4 + 2 && is_within(name, size, in_addr_arpa, sizeof in_addr_arpa)) ||
+	       (labels < 32 + 2 && is_within(name, size, ip6_arpa, sizeof ip6_arpa));
 }

@@ -51,15 +51,17 @@ const struct zone *zone_find(const struct zone_set *set, const uint8_t *name, si
 /* What a given zone has at a name by itself, services aside. */
 enum zone_own {
 	ZONE_OWN_NOTHING,
-	ZONE_OWN_BELOW, /* nothing, but it is below a host: no wildcard above that covers it */
 	ZONE_OWN_EMPTY, /* a host is below it */
 	ZONE_OWN_HOST,
 	ZONE_OWN_APEX,
 };
 
-/* *server is set for ZONE_OWN_HOST, and for ZONE_OWN_APEX if the apex is a host too (else NULL). */
+/* *server is the host of ZONE_OWN_HOST, and of ZONE_OWN_APEX if the apex is one; else NULL. */
 enum zone_own zone_own(const struct zone *zone, const uint8_t *name, size_t size,
 		       const struct zone_server **server);
+
+/* The size of the longest ancestor of name, or of itself, that the zone has at all. */
+size_t zone_encloser(const struct zone *zone, const uint8_t *name, size_t size);
 
 /* The derived zone's apex, a suffix of name: the last two labels; of an address's name (…arpa) all
  * but the first, or, of IPv6, the last 18 (a /64). */
@@ -78,5 +80,8 @@ unsigned zone_ns(const struct zone *zone, struct wire_record records[ZONE_SERVER
 /* The address that a name in in-addr.arpa or ip6.arpa stands for: its size, 4 or 16; 0 if it stands
  * for none. */
 size_t zone_reverse(const uint8_t *name, size_t size, uint8_t address[16]);
+
+/* A name in in-addr.arpa or ip6.arpa that is too short to stand for an address: some may be below. */
+bool zone_reverse_above(const uint8_t *name, size_t size);
 
 #endif

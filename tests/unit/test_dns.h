@@ -158,13 +158,15 @@ static inline void connect_engine(struct world *w)
 	dns_connect_engine(w->dns, fds[1]);
 }
 
-/* upstreams: NULL for none. long_way: without hot.c. */
-static inline struct world *world_new_way(const struct sockaddr_in *upstreams, size_t count,
-					  bool long_way)
+/* upstreams: NULL for none; settings: NULL for all zero; long_way: without hot.c. */
+static inline struct world *world_new_full(const struct sockaddr_in *upstreams, size_t count,
+					   const struct dns_settings *settings, bool long_way)
 {
-	struct dns_config config = {
-		.udp_count = 2, .tcp_count = 1, .forwarder_count = count, .long_way = long_way
-	};
+	struct dns_config config = { .udp_count = 2,
+				     .tcp_count = 1,
+				     .forwarder_count = count,
+				     .settings = settings,
+				     .long_way = long_way };
 	struct world *w = calloc(1, sizeof *w);
 	int fd = usage_create();
 
@@ -189,7 +191,19 @@ static inline struct world *world_new_way(const struct sockaddr_in *upstreams, s
 
 static inline struct world *world_new(const struct sockaddr_in *upstreams, size_t count)
 {
-	return world_new_way(upstreams, count, false);
+	return world_new_full(upstreams, count, NULL, false);
+}
+
+static inline struct world *world_new_with(const struct sockaddr_in *upstreams, size_t count,
+					   const struct dns_settings *settings)
+{
+	return world_new_full(upstreams, count, settings, false);
+}
+
+static inline struct world *world_new_way(const struct sockaddr_in *upstreams, size_t count,
+					  bool long_way)
+{
+	return world_new_full(upstreams, count, NULL, long_way);
 }
 
 static inline void world_free(struct world *w)
@@ -339,6 +353,57 @@ static inline size_t skip_name(const struct packet *p, size_t at)
 	}
 }
 
+/* The name there as text. */
+static inline void read_name(const struct packet *p, size_t at, char *out)
+{
+	char *start = out;
+	unsigned hops = 0;
+
+	while (p->data[at]) {
+		if (p->data[at] >= 0xc0) {
+			assert_true(++hops < 100);
+			at = (size_t)((p->data[at] & 0x3f) << 8 | p->data[at + 1]);
+			continue;
+		}
+		if (out != start)
+			*out++ = '.';
+		memcpy(out, p->data + at + 1, p->data[at]);
+		out += p->data[at];
+		at += p->data[at] + 1u;
+		assert_true(at < p->size && out - start < 900);
+	}
+	*out = '\0';
+}
+
+static inline size_t describe_options(const uint8_t *d, unsigned size, char *text, size_t room)
+{
+	size_t used = 0;
+
+	while (size >= 4) {
+		unsigned code = (unsigned)(d[0] << 8 | d[1]), length = (unsigned)(d[2] << 8 | d[3]);
+
+		assert_true(size >= 4 + length);
+		if (code == 15)
+			used += (size_t)snprintf(text + used, room - used, " ede %u %.*s",
+						 d[4] << 8 | d[5], (int)length - 2,
+						 (const char *)d + 6);
+		else if (code == 3)
+			used += (size_t)snprintf(text + used, room - used, " nsid %.*s",
+						 (int)length, (const char *)d + 4);
+		else if (code == 10)
+			used += (size_t)snprintf(text + used, room - used, " cookie %u", length);
+		else if (code == 11)
+			used += (size_t)snprintf(text + used, room - used, " keepalive %u",
+						 d[4] << 8 | d[5]);
+		else
+			used += (size_t)snprintf(text + used, room - used, " option %u", code);
+		d += 4 + length;
+		size -= 4 + length;
+	}
+	assert_int_equal(size, 0);
+	return used;
+}
+
 /* A response as a line: "0 aa ra; A 10.0.0.1 60; SOA 60; OPT 1232 do ede 20 text; tc" … */
 static inline const char *describe(const struct packet *p)
 {
@@ -359,7 +424,7 @@ static inline const char *describe(const struct packet *p)
 	for (unsigned i = 0; i < counts[1] + counts[2] + counts[3]; i++) {
 		unsigned type, class, size;
 		uint32_t ttl;
-		char address[INET6_ADDRSTRLEN];
+		char address[INET6_ADDRSTRLEN], name[1024];
 
 		at = skip_name(p, at);
 		assert_true(at + 10 <= p->size);
@@ -381,9 +446,10 @@ static inline const char *describe(const struct packet *p)
 				SAY(" rcode+%u", ttl >> 24 << 4);
 			if (ttl & 0x8000)
 				SAY(" do");
-			if (size)
-				SAY(" ede %u %.*s", d[at + 4] << 8 | d[at + 5], (int)size - 6,
-				    (const char *)d + at + 6);
+			used += describe_options(d + at, size, text + used, sizeof text - used);
+		} else if (type == 2 || type == 12) {
+			read_name(p, at, name);
+			SAY("; %s %s %u", type == 2 ? "NS" : "PTR", name, ttl);
 		} else {
 			SAY("; TYPE%u", type);
 		}

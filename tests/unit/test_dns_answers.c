@@ -59,7 +59,7 @@ static void test_answers(void **state)
 	expect(w, "pool.example.org", WIRE_A, 0, "0 aa; 10.0.0.3 30; 10.0.0.2 30");
 	expect(w, "pool.example.org", WIRE_AAAA, 0, "0 aa; SOA 30");
 	expect(w, "www.example.org", 65, 0, "0 aa; SOA 60");
-	expect(w, "www.example.org", 255, 0, "0 aa; SOA 60");
+	expect(w, "www.example.org", WIRE_ANY, 0, "0 aa; TYPE13");
 	expect(w, "www.example.org", WIRE_AXFR, 0, "5");
 	expect(w, "example.org", WIRE_A, 0, "5");
 	expect(w, "org", WIRE_A, EDNS, "5; OPT 1232 ede 20 ");
@@ -196,8 +196,12 @@ static void test_odd_packets(void **state)
 		const char *answer; /* NULL: none */
 	} odd[] = {
 		{ "a response", 2, 0x81, NULL },
-		{ "opcode NOTIFY", 2, 0x20, "4" },
-		{ "opcode UPDATE", 2, 0x28, "4" },
+		{ "opcode IQUERY", 2, 0x08, "4" },
+		{ "opcode STATUS", 2, 0x10, "4" },
+		{ "opcode NOTIFY", 2, 0x20, "5" },
+		{ "opcode UPDATE", 2, 0x28, "5" },
+		{ "opcode DSO", 2, 0x30, "4" },
+		{ "opcode 15", 2, 0x78, "4" },
 		{ "no question", 5, 0, "1" },
 		{ "two questions", 5, 2, "1" },
 		{ "an answer that is not there", 7, 1, "1" },
