@@ -52,6 +52,7 @@ MESSAGE(adopt, ENGINE, TOOLSTACK, U32(id) U32(boot) U32(domid) TEXT(key),
 	"of a running domain that a survey found: tell its first frame and this key (none if empty) "
 	"as after a start, also if they were there before")
 MESSAGE(measure, ENGINE, TOOLSTACK, U32(id) U32(domid), "how much traffic?")
+MESSAGE(weigh, ENGINE, TOOLSTACK, U8(unused), "how much memory is free? the answer is memory")
 MESSAGE(found, TOOLSTACK, ENGINE,
 	U32(domid) BYTES(uuid) U8(whole) U8(running) U8(paused) U8(restored) U64(created) TEXT(service),
 	"an answer to survey; whole: built to the end; paused: put to sleep by a stop; restored: made "
@@ -59,8 +60,8 @@ MESSAGE(found, TOOLSTACK, ENGINE,
 	"for, empty if the domain bears no mark of ours")
 MESSAGE(image, TOOLSTACK, ENGINE, BYTES(uuid), "a suspend image that a survey found")
 MESSAGE(memory, TOOLSTACK, ENGINE, U64(free) U64(total),
-	"of the host, in KiB; right after each created, start_failed, stopped and suspended, and before "
-	"survey_end")
+	"of the host, in KiB, zeros if nobody knows; right after each created, start_failed, stopped and "
+	"suspended, before survey_end, and when asked by weigh")
 MESSAGE(survey_end, TOOLSTACK, ENGINE, U64(memory_free) U64(memory_total) TEXT(backend) TEXT(version),
 	"that was all; memory of the host in KiB")
 MESSAGE(checked, TOOLSTACK, ENGINE, U32(request) U8(kind) TEXT(field) TEXT(text) TEXT(addition),

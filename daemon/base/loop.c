@@ -13,6 +13,7 @@ struct loop {
 	uint64_t fake_now;
 	bool active; /* a descriptor's callback ran in this turn */
 	LIST_HEAD(, timer) timers; /* armed ones, fake clock only, earliest first */
+	bool quitting;
 };
 
 struct timer {
@@ -74,7 +75,13 @@ void loop_run(struct loop *loop)
 
 void loop_quit(struct loop *loop)
 {
+	loop->quitting = true;
 	event_base_loopbreak(loop->base);
+}
+
+bool loop_quitting(const struct loop *loop)
+{
+	return loop->quitting;
 }
 
 uint64_t loop_now(const struct loop *loop)

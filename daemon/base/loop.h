@@ -33,6 +33,8 @@ void loop_free(struct loop *loop);
 /* Runs until loop_quit. */
 void loop_run(struct loop *loop);
 void loop_quit(struct loop *loop);
+/* loop_quit was called: what a fake clock, which nobody runs, cannot show otherwise. */
+bool loop_quitting(const struct loop *loop);
 
 /* CLOCK_MONOTONIC in µs, read afresh (or the fake time): comparable between processes. */
 uint64_t loop_now(const struct loop *loop);

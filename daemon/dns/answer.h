@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dns/hot.h"
 #include "dns/wait.h"
 #include "dns/wire.h"
 
@@ -18,6 +19,7 @@ struct dns {
 	struct loop *loop;
 	struct usage *usage;
 	struct listener *listener;
+	struct hot hot;
 	struct wire *wire;
 	struct wait *wait;
 	struct forward *forward; /* NULL: what is not ours is refused */

@@ -79,8 +79,6 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config)
 		return NULL;
 	dns->loop = loop;
 	dns->usage = config->usage;
-	dns->listener = listen_new(loop, config->udp_fds, config->udp_count, config->tcp_fds,
-				   config->tcp_count, answer_query, dns);
 	dns->alone = timer_new(loop, on_alone, dns);
 	dns->wire = wire_new();
 	dns->settings = config->settings ? config->settings : &no_settings;
@@ -93,6 +91,13 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config)
 					.exempt = &dns->settings->exempt });
 	dns->wait = wait_new(loop, &callbacks, dns);
 	dns->table = table_new();
+	dns->hot = (struct hot){ .table = (struct table *const *)&dns->table,
+				 .usage = dns->usage,
+				 .rate = dns->rate,
+				 .recursion = config->forwarder_count };
+	dns->listener = listen_new(loop, config->udp_fds, config->udp_count, config->tcp_fds,
+				   config->tcp_count, config->long_way ? NULL : &dns->hot,
+				   answer_query, dns);
 	if (config->forwarder_count)
 		dns->forward = forward_new(loop, config->forwarders, config->forwarder_count,
 					   answer_forwarded, dns);

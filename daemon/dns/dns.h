@@ -3,6 +3,7 @@
  * the forwarder. It holds no privilege and says only `want(id)`, `retired(id)` and `answered(id)`.
  *
  * dns.c     the room itself: life cycle, link to the engine, messages
+ * hot.c     plain queries for what is ready: the short way past all of the below
  * answer.c  what each query gets: an answer, a wait, an upstream, a refusal
  * wire.c    packets to and from libknot; the only includer of it
  * table.c   canonical name -> services; services by id
@@ -13,6 +14,7 @@
 #ifndef JITSU_DNS_DNS_H
 #define JITSU_DNS_DNS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -32,6 +34,7 @@ struct dns_config {
 	size_t forwarder_count;
 	const struct dns_settings *settings; /* kept by reference; NULL: all zero */
 	struct usage *usage;
+	bool long_way; /* for tests: hot.c is not asked */
 };
 
 /* Until the engine has sent its table for the first time no socket is read. NULL if out of

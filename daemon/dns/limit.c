@@ -127,10 +127,15 @@ void rate_free(struct rate *rate)
 	free(rate);
 }
 
+bool rate_pass(struct rate *rate, const struct sockaddr *peer, uint64_t now)
+{
+	return !rate->limit || acl_has(rate->exempt, peer) ||
+	       limit_take(rate->limit, acl_network(peer), now);
+}
+
 enum rate_verdict rate_check(struct rate *rate, const struct sockaddr *peer, uint64_t now)
 {
-	if (!rate->limit || acl_has(rate->exempt, peer) ||
-	    limit_take(rate->limit, acl_network(peer), now))
+	if (rate_pass(rate, peer, now))
 		return RATE_PASS;
 	if (!rate->slip || ++rate->over % rate->slip)
 		return RATE_DROP;

@@ -48,6 +48,8 @@ struct rate_config {
 struct rate *rate_new(const struct rate_config *config);
 void rate_free(struct rate *rate);
 /* Cheap enough for every query: a few comparisons, and one cache line for who is not exempt. */
+/* True as RATE_PASS; if not nothing is counted, and rate_check is to be asked for the verdict. */
+bool rate_pass(struct rate *rate, const struct sockaddr *peer, uint64_t now);
 enum rate_verdict rate_check(struct rate *rate, const struct sockaddr *peer, uint64_t now);
 
 #endif

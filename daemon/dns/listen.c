@@ -34,13 +34,14 @@ uint64_t client_hash(const struct client *client)
 }
 
 struct listener *listen_new(struct loop *loop, const int *udp_fds, size_t udp_count,
-			    const int *tcp_fds, size_t tcp_count, listen_fn *fn, void *arg)
+			    const int *tcp_fds, size_t tcp_count, struct hot *hot, listen_fn *fn,
+			    void *arg)
 {
 	struct listener *listener = calloc(1, sizeof *listener);
 
 	/* Both take their sockets, come what may. */
 	if (listener) {
-		listener->udp = udp_new(loop, udp_fds, udp_count, fn, arg);
+		listener->udp = udp_new(loop, udp_fds, udp_count, hot, fn, arg);
 		listener->tcp = tcp_new(loop, tcp_fds, tcp_count, fn, arg);
 		if (listener->udp && listener->tcp)
 			return listener;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct hot;
 struct loop;
 struct listener;
 
@@ -44,9 +45,11 @@ typedef void listen_fn(void *arg, const struct client *client, uint8_t *packet, 
 		       uint64_t now);
 
 /* Takes the sockets, on failure too; they are bound, the TCP ones listening. Nothing is read
- * before listen_start. NULL if out of memory. */
+ * before listen_start. hot (NULL: none) has the first look at what comes over UDP, fn gets the
+ * rest. NULL if out of memory. */
 struct listener *listen_new(struct loop *loop, const int *udp_fds, size_t udp_count,
-			    const int *tcp_fds, size_t tcp_count, listen_fn *fn, void *arg);
+			    const int *tcp_fds, size_t tcp_count, struct hot *hot, listen_fn *fn,
+			    void *arg);
 void listen_start(struct listener *listener);
 void listen_free(struct listener *listener);
 

@@ -4,9 +4,12 @@
 
 #include "dns/listen.h"
 
+struct hot;
 struct udp;
 
-struct udp *udp_new(struct loop *loop, const int *fds, size_t count, listen_fn *fn, void *arg);
+/* hot: has the first look at every packet, fn gets what it leaves; NULL: fn gets all. */
+struct udp *udp_new(struct loop *loop, const int *fds, size_t count, struct hot *hot, listen_fn *fn,
+		    void *arg);
 void udp_start(struct udp *udp);
 void udp_free(struct udp *udp);
 /* An answer given while packets are handed out leaves with the others of its batch. */

@@ -75,6 +75,8 @@ struct engine {
 	size_t failed; /* of those that are off */
 	uint64_t boots, failures;
 	uint64_t memory_free, memory_total; /* KiB, as far as known */
+	uint64_t weighed;		    /* when that was; µs */
+	bool weighing;			    /* asked, and not answered yet */
 	char *backend_version;
 };
 

@@ -229,7 +229,7 @@ static void stop_answered(struct service *service, uint64_t at, bool gone)
 
 void service_stopped(struct service *service, uint64_t at)
 {
-	room_freed(service);
+	room_freed(service->engine);
 	stop_answered(service, at, true);
 	service_event(service, LIFECYCLE_EVENT_STOPPED);
 }
@@ -242,7 +242,7 @@ void service_paused(struct service *service, uint64_t at)
 
 void service_suspended(struct service *service, uint64_t at)
 {
-	room_freed(service);
+	room_freed(service->engine);
 	stop_answered(service, at, true);
 	service->image = true;
 	service_event(service, LIFECYCLE_EVENT_SUSPENDED);

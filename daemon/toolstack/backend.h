@@ -99,6 +99,9 @@ struct backend_table {
 	 * in ms: after that, one that does not shut down is destroyed. */
 	void (*stop)(struct backend *backend, uint32_t id, uint32_t domid, enum spec_stop_mode mode,
 		     uint32_t limit);
+	/* The engine is gone, and the next one's survey shall not wait for guests that take their
+	 * time to shut down: those orders end here, without a report; the guests were told. */
+	void (*let_go)(struct backend *backend);
 	/* Deletes that service's suspend image, if there is one. */
 	void (*discard)(struct backend *backend, const uint8_t uuid[16]);
 	/* 0 and *out; -1 if there is no such domain. */

@@ -65,6 +65,8 @@ static void close_link(struct toolstack *toolstack)
 		STAILQ_REMOVE_HEAD(&toolstack->held, entry);
 		order_free(order);
 	}
+	if (toolstack->backend)
+		toolstack->table->let_go(toolstack->backend);
 	timer_set(toolstack->alone, LINK_ALONE_LIMIT);
 }
 
@@ -491,6 +493,21 @@ static void take_measure(void *arg, const struct msg_measure *m)
 								       .tx = traffic.tx });
 }
 
+/* Always answered. */
+static void take_weigh(void *arg, const struct msg_weigh *m)
+{
+	struct toolstack *toolstack = arg;
+	struct backend_host host = { 0 };
+	struct error err;
+
+	(void)m;
+	if (toolstack->table->host(toolstack->backend, &host, &err) < 0) {
+		log_warning("%s", err.text);
+		host = (struct backend_host){ 0 };
+	}
+	send_memory(toolstack, &host);
+}
+
 static const struct message_handlers handlers = {
 	.survey = take_survey,
 	.check = take_check,
@@ -500,6 +517,7 @@ static const struct message_handlers handlers = {
 	.adopt = take_adopt,
 	.discard = take_discard,
 	.measure = take_measure,
+	.weigh = take_weigh,
 };
 
 static void on_message(void *arg, const uint8_t *data, size_t size, int fd)

@@ -2,7 +2,7 @@
 O ?= build
 CC ?= cc
 CFLAGS ?= -O2 -g
-TOOLS := stopwatch rpc pinger flood echo
+TOOLS := stopwatch rpc pinger visitor flood echo
 
 bench-tools: $(TOOLS:%=$(O)/bench/%)
 

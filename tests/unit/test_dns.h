@@ -158,14 +158,15 @@ static inline void connect_engine(struct world *w)
 	dns_connect_engine(w->dns, fds[1]);
 }
 
-/* upstreams: NULL for none; settings: NULL for all zero. */
-static inline struct world *world_new_with(const struct sockaddr_in *upstreams, size_t count,
-					   const struct dns_settings *settings)
+/* upstreams: NULL for none; settings: NULL for all zero; long_way: without hot.c. */
+static inline struct world *world_new_full(const struct sockaddr_in *upstreams, size_t count,
+					   const struct dns_settings *settings, bool long_way)
 {
 	struct dns_config config = { .udp_count = 2,
 				     .tcp_count = 1,
 				     .forwarder_count = count,
-				     .settings = settings };
+				     .settings = settings,
+				     .long_way = long_way };
 	struct world *w = calloc(1, sizeof *w);
 	int fd = usage_create();
 
@@ -190,7 +191,19 @@ static inline struct world *world_new_with(const struct sockaddr_in *upstreams, 
 
 static inline struct world *world_new(const struct sockaddr_in *upstreams, size_t count)
 {
-	return world_new_with(upstreams, count, NULL);
+	return world_new_full(upstreams, count, NULL, false);
+}
+
+static inline struct world *world_new_with(const struct sockaddr_in *upstreams, size_t count,
+					   const struct dns_settings *settings)
+{
+	return world_new_full(upstreams, count, settings, false);
+}
+
+static inline struct world *world_new_way(const struct sockaddr_in *upstreams, size_t count,
+					  bool long_way)
+{
+	return world_new_full(upstreams, count, NULL, long_way);
 }
 
 static inline void world_free(struct world *w)

@@ -544,6 +544,29 @@ static void test_end_with_waiters(void **state)
 	finish(w);
 }
 
+/* A link that nobody mends is mended by a new dns; until then it answers what it knows. */
+static void test_alone(void **state)
+{
+	struct world *w = start();
+
+	(void)state;
+	tell(w, ready, 1);
+	link_free(TAKE(w->engine));
+	settle(w);
+	advance(w, LINK_ALONE_LIMIT - 1);
+	ask(fd, 1, NAME, WIRE_A, 0);
+	expect_answer(w, fd, 1, ANSWER);
+	assert_false(loop_quitting(w->loop));
+	connect_engine(w);
+	advance(w, 2 * LINK_ALONE_LIMIT);
+	assert_false(loop_quitting(w->loop));
+	link_free(TAKE(w->engine));
+	settle(w);
+	advance(w, LINK_ALONE_LIMIT);
+	assert_true(loop_quitting(w->loop));
+	finish(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -566,6 +589,7 @@ int main(void)
 		cmocka_unit_test(test_retire_amid_a_table),
 		cmocka_unit_test(test_same_table_again),
 		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_end_with_waiters),
 	};
 

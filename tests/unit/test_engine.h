@@ -60,6 +60,7 @@ struct world {
 	uint32_t starts;
 	uint64_t reserve;	/* KiB */
 	uint64_t traffic;	/* of every domain, both ways */
+	uint64_t free;		/* KiB of the host; a total of 4 GiB */
 	bool deaf;		/* measures are not answered */
 	bool quiet;		/* write nothing down */
 	uint64_t found_created; /* of the next finding; 0: not known */
@@ -223,6 +224,18 @@ static void on_measure(void *arg, const struct msg_measure *m)
 							      .tx = w->traffic - w->traffic / 2 });
 }
 
+static void say_memory(struct world *w)
+{
+	message_send_memory(w->toolstack,
+			    &(struct msg_memory){ .free = w->free, .total = 4096 * 1024 });
+}
+
+static void on_weigh(void *arg, const struct msg_weigh *m)
+{
+	(void)m;
+	say_memory(arg);
+}
+
 static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, int fd)
 {
 	static const struct message_handlers handlers = {
@@ -234,6 +247,7 @@ static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, in
 		.discard = on_discard,
 		.measure = on_measure,
 		.adopt = on_adopt,
+		.weigh = on_weigh,
 	};
 	struct error err;
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +98,10 @@ static void test_life_of_an_image(void **state)
 	assert_int_equal(images_take(images, one, &err), -1);
 	assert_int_equal(err.kind, ERROR_NONE);
 	assert_int_equal(each(images, &found), 0);
+	assert_false(images_has(images, one));
 	assert_int_equal(images_keep(images, one, fd, &err), 0);
+	assert_true(images_has(images, one));
+	assert_false(images_has(images, two));
 	close(fd);
 	assert_int_equal(each(images, &found), 1);
 	assert_memory_equal(found.last, one, 16);

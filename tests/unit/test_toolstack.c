@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/link.h"
 #include "base/log.h"
@@ -542,6 +543,9 @@ static void test_memory(void **state)
 	send_start(w, 2, 3, ",\"sim_fail\":\"no\"");
 	pass(w, 100);
 	assert_int_equal(w->memory_count, 6);
+	message_send_weigh(w->engine, &(struct msg_weigh){ 0 });
+	loop_settle(w->loop);
+	assert_int_equal(w->memory_count, 7);
 }
 
 static void test_unknown_backend(void **state)
@@ -572,6 +576,24 @@ static void test_no_xen(void **state)
 	assert_non_null(strstr(err.text, "-x sim"));
 }
 
+/* A link that nobody mends is mended by a new toolstack. */
+static void test_alone(void **state)
+{
+	struct world *w = *state;
+
+	link_free(TAKE(w->engine));
+	loop_settle(w->loop);
+	loop_advance(w->loop, LINK_ALONE_LIMIT - 1);
+	assert_false(loop_quitting(w->loop));
+	connect(w);
+	loop_advance(w->loop, 2 * LINK_ALONE_LIMIT);
+	assert_false(loop_quitting(w->loop));
+	link_free(TAKE(w->engine));
+	loop_settle(w->loop);
+	loop_advance(w->loop, LINK_ALONE_LIMIT);
+	assert_true(loop_quitting(w->loop));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -589,6 +611,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all_orders_wait_for_survey, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_traffic, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_backend, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_xen, setup, teardown),
 	};

@@ -37,8 +37,23 @@ static int libxl_check(struct backend *backend, const struct spec *spec, char **
 	return 0;
 }
 
+/*
+ * A toolstack that suspended it was killed. It goes on, unless its image is whole: then it was being
+ * destroyed, and what it is to go on from is the image. True if it goes on.
+ */
+static bool undo_suspend(struct backend *backend, libxl_dominfo *info)
+{
+	const uint8_t *uuid = libxl_uuid_bytearray_const(&info->uuid);
+
+	if ((backend->images >= 0 && images_has(backend->images, uuid)) ||
+	    !sleep_undo(deaths_xen(backend->deaths), info->domid))
+		return false;
+	info->shutdown = false;
+	return true;
+}
+
 static int adopt(struct backend *backend, const libxl_dominfo *info,
-		 const struct backend_domain *domain, struct error *err)
+		 const struct backend_domain *domain, bool undone, struct error *err)
 {
 	struct guest *guest = guest_find(backend, info->domid);
 
@@ -47,6 +62,7 @@ static int adopt(struct backend *backend, const libxl_dominfo *info,
 	if (!guest)
 		return -1;
 	guest->dead = info->shutdown;
+	guest->undone = undone;
 	guest->paused = info->paused;
 	return 0;
 }
@@ -63,17 +79,18 @@ static void read_mark(const char *mark, struct backend_domain *out)
 	out->created = created;
 }
 
-static int survey_domain(struct backend *backend, const libxl_dominfo *info,
+static int survey_domain(struct backend *backend, libxl_dominfo *info,
 			 struct backend_domain *out, struct error *err)
 {
 	struct xen *xen = deaths_xen(backend->deaths);
 	cleanup_free char *service = xen_read(xen, info->domid, BUILD_MARK_SERVICE);
 	cleanup_free char *whole = xen_read(xen, info->domid, BUILD_MARK_WHOLE);
 	cleanup_free char *suspending = xen_read(xen, info->domid, SLEEP_MARK);
+	bool undone = whole && suspending && undo_suspend(backend, info);
 
 	*out = (struct backend_domain){
 		.domid = info->domid,
-		.whole = whole && !suspending,
+		.whole = whole && (!suspending || undone),
 		.running = !info->paused && !info->shutdown,
 	};
 	if (whole)
@@ -81,7 +98,7 @@ static int survey_domain(struct backend *backend, const libxl_dominfo *info,
 	out->paused = out->whole && info->paused && !info->shutdown;
 	memcpy(out->uuid, libxl_uuid_bytearray_const(&info->uuid), sizeof out->uuid);
 	snprintf(out->service, sizeof out->service, "%s", service ? service : "");
-	return service ? adopt(backend, info, out, err) : 0;
+	return service ? adopt(backend, info, out, undone, err) : 0;
 }
 
 static int libxl_host(struct backend *backend, struct backend_host *host, struct error *err)
@@ -228,6 +245,7 @@ const struct backend_table backend_libxl = {
 	.wake = stop_wake,
 	.adopt = guest_adopt,
 	.stop = stop_order,
+	.let_go = stop_let_go,
 	.discard = libxl_discard,
 	.measure = libxl_measure,
 	.host = libxl_host,

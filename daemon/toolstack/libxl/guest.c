@@ -10,6 +10,7 @@
 #include "toolstack/libxl/console.h"
 #include "toolstack/libxl/inside.h"
 #include "toolstack/libxl/keys.h"
+#include "toolstack/libxl/sleep.h"
 #include "toolstack/vif.h"
 
 struct guest *guest_find(const struct backend *backend, uint32_t domid)
@@ -222,6 +223,13 @@ void guest_on_death(void *arg, uint32_t domid, enum deaths_kind kind, uint8_t re
 
 	if (!guest || (!gone && guest->suspending && reason == LIBXL_SHUTDOWN_REASON_SUSPEND))
 		return;
+	if (!gone && guest->undone && reason == LIBXL_SHUTDOWN_REASON_SUSPEND) {
+		guest->undone = false;
+		if (sleep_undo(deaths_xen(backend->deaths), domid)) {
+			guest_carry_on(guest);
+			return;
+		}
+	}
 	/* Told once; but one that was destroyed meanwhile has no terminal to read any more. */
 	if (guest->dead && !(gone && guest->console)) {
 		if (gone && !guest->stopping)

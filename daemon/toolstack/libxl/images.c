@@ -189,6 +189,14 @@ void images_untouched(int fd)
 	fchmod(fd, attempts[0]);
 }
 
+bool images_has(int images, const uint8_t uuid[16])
+{
+	char name[NAME_SIZE];
+
+	make_name(name, uuid, SUFFIX);
+	return faccessat(images, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 void images_drop(int images, const uint8_t uuid[16])
 {
 	char name[NAME_SIZE];

@@ -6,6 +6,7 @@
 #ifndef JITSU_TOOLSTACK_LIBXL_IMAGES_H
 #define JITSU_TOOLSTACK_LIBXL_IMAGES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct error;
@@ -27,6 +28,8 @@ int images_keep(int images, const uint8_t uuid[16], int fd, struct error *err);
  */
 int images_take(int images, const uint8_t uuid[16], struct error *err);
 void images_untouched(int fd);
+/* There is a whole one. */
+bool images_has(int images, const uint8_t uuid[16]);
 /* Deletes it, whole or half written, if there is one. */
 void images_drop(int images, const uint8_t uuid[16]);
 

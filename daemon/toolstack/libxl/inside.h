@@ -37,6 +37,7 @@ struct guest {
 	bool dead;	 /* its death was told, or is known */
 	bool stopping;	 /* a stop is under way: its end is no news */
 	bool suspending; /* such a one: that it shuts down for it is not its death */
+	bool undone;	 /* such a one was undone, but the guest may hear of it still */
 	uint8_t reason;	 /* of its death */
 	libxl_evgen_domain_death *watch;
 	struct ear ears[BUILD_NICS_MAX];
@@ -88,6 +89,7 @@ void start_order(struct backend *backend, uint32_t id, uint32_t boot, bool resto
 		 struct spec *spec);
 void stop_order(struct backend *backend, uint32_t id, uint32_t domid, enum spec_stop_mode mode,
 		uint32_t limit);
+void stop_let_go(struct backend *backend);
 void stop_wake(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid);
 /* A guest that is being stopped has shut down. */
 void stop_on_shutdown(struct backend *backend, uint32_t domid);

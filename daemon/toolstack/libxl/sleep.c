@@ -88,6 +88,14 @@ static void undo(struct xen *xen, uint32_t domid, bool paused)
 	set_mark(xen, domid, false);
 }
 
+bool sleep_undo(struct xen *xen, uint32_t domid)
+{
+	if (look(xen, domid) == ENDED)
+		return false;
+	undo(xen, domid, false);
+	return true;
+}
+
 enum sleep_end sleep_suspend(struct xen *xen, uint32_t domid, bool paused, int images,
 			     const uint8_t uuid[16], struct error *err)
 {

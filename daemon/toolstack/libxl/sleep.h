@@ -12,7 +12,7 @@ struct error;
 struct xen;
 
 /* There in xenstore from before a domain is suspended until it is gone or runs again: one that a
- * survey finds so was left by a toolstack that was killed, and is not whole. */
+ * survey finds so was left by a toolstack that was killed. */
 #define SLEEP_MARK "jitsu/suspending"
 
 /* 0, or -1 with an error. Xen counts pauses: never pause one that is paused. */
@@ -30,5 +30,9 @@ enum sleep_end { SLEEP_FAILED = -1, SLEEP_SUSPENDED, SLEEP_DIED };
  */
 enum sleep_end sleep_suspend(struct xen *xen, uint32_t domid, bool paused, int images,
 			     const uint8_t uuid[16], struct error *err);
+
+/* Of one that was told to suspend, and nobody waits for it any more: it goes on, if it waits to be
+ * saved, and bears no mark. False, and nothing is done, if it has ended. */
+bool sleep_undo(struct xen *xen, uint32_t domid);
 
 #endif

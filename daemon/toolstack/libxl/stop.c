@@ -215,6 +215,31 @@ void stop_order(struct backend *backend, uint32_t id, uint32_t domid, enum spec_
 		end_patience(first);
 }
 
+static struct stop *first_patient(const struct backend *backend)
+{
+	struct stop *stop;
+
+	STAILQ_FOREACH(stop, &backend->stops, entry)
+		if (stop->patience)
+			return stop;
+	return NULL;
+}
+
+void stop_let_go(struct backend *backend)
+{
+	struct stop *stop, *next;
+
+	while ((stop = first_patient(backend))) {
+		uint32_t domid = stop->domid;
+
+		stop_free(stop);
+		guest_find(backend, domid)->stopping = false;
+		next = first_of(backend, domid);
+		if (next)
+			begin(next);
+	}
+}
+
 void stop_drop_all(struct backend *backend)
 {
 	struct stop *stop;

@@ -45,6 +45,7 @@ struct deed {
 	struct backend *backend;
 	void (*end)(struct backend *backend, const struct deed *deed, struct sim *sim);
 	uint32_t id, boot, domid;
+	bool patient; /* it waits for a guest that does not hear */
 	struct timer *timer;
 	LIST_ENTRY(deed) entry;
 };
@@ -505,11 +506,29 @@ static void sim_stop(struct backend *backend, uint32_t id, uint32_t domid, enum 
 		wait = usec(sim->spec->sim_suspend, SUSPEND_MS);
 	} else if (sim && mode == SPEC_STOP_SHUTDOWN && sim->spec->sim_deaf) {
 		wait += limit * USEC_PER_MSEC;
+		deed.patient = true;
 	}
 	begin(backend, &deed, wait);
 	if (sim) {
 		sim->was_paused = sim->phase == PAUSED;
 		interrupt(sim, mode == SPEC_STOP_PAUSE ? PAUSED : STOPPING);
+	}
+}
+
+static void sim_let_go(struct backend *backend)
+{
+	struct deed *deed = LIST_FIRST(&backend->deeds), *next;
+
+	for (; deed; deed = next) {
+		struct sim *sim = find(backend, deed->domid);
+
+		next = LIST_NEXT(deed, entry);
+		if (!deed->patient)
+			continue;
+		deed_free(deed);
+		backend->busy--;
+		if (sim)
+			go_on(sim);
 	}
 }
 
@@ -580,6 +599,7 @@ const struct backend_table backend_sim = {
 	.wake = sim_wake,
 	.adopt = sim_adopt,
 	.stop = sim_stop,
+	.let_go = sim_let_go,
 	.discard = sim_discard,
 	.measure = sim_measure,
 	.host = sim_host,

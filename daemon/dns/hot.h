@@ -1,0 +1,45 @@
+/*
+ * The shortest way: plain queries for addresses of services that are all ready, many at a time,
+ * each answered in the very bytes it came in. What it says is what answer.c and wire.c would say,
+ * byte for byte; whatever is not plain it leaves to them. It allocates nothing and calls nothing
+ * of the system.
+ *
+ * Plain is: a query (RFC 1035) with one question, class IN, type A or AAAA, an uncompressed name,
+ * and nothing behind it but perhaps one OPT of version 0, without options or with such only as are
+ * ignored; over UDP. The name is one of the table, not one that a wildcard covers, and the answer
+ * fits.
+ */
+#ifndef JITSU_DNS_HOT_H
+#define JITSU_DNS_HOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define HOT_BATCH 64
+/* Bytes that each packet's buffer has to have. */
+#define HOT_ROOM 4104
+
+struct rate;
+struct table;
+struct usage;
+
+struct hot {
+	struct table *const *table;
+	struct usage *usage;
+	struct rate *rate;
+	bool recursion;	   /* RA */
+	uint64_t answered; /* counts */
+};
+
+struct hot_packet {
+	uint8_t *data;
+	uint32_t size;	 /* at most HOT_ROOM - 8 */
+	uint32_t answer; /* out: size of the answer that now is in data; 0: it is as it was */
+	const struct sockaddr *peer;
+};
+
+/* At most HOT_BATCH of them. now: loop_now's time. */
+void hot_answer(struct hot *hot, struct hot_packet *packets, unsigned count, uint64_t now);
+
+#endif
