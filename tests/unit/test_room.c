@@ -377,6 +377,7 @@ static void test_need(void **state)
 		{ "\"memory\":\"24M\",\"type\":\"pvh\"", 25888, 25952 },
 		{ "\"memory\":\"96M\",\"type\":\"pvh\",\"nic\":\"br0\"", 99924, 100032 },
 		{ "\"memory\":\"1G\",\"type\":\"pvh\"", 1053888, 1053952 },
+		{ "\"memory\":\"64M\",\"type\":\"pvh\",\"vcpus\":4", 70180, 70336 },
 	};
 
 	(void)state;
