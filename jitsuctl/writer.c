@@ -296,11 +296,11 @@ char *writer_state(struct json_object *service, bool brief)
 	if (!brief && json_object_object_get_ex(service, "error", NULL) &&
 	    (strcmp(state, "starting") == 0 || strcmp(state, "stopping") == 0))
 		return text_of("%s (failed)", state);
-	if (brief || strcmp(state, "failed") != 0 ||
+	if (brief || (strcmp(state, "failed") != 0 && strcmp(state, "off") != 0) ||
 	    !json_object_object_get_ex(service, "retry", &value) ||
 	    json_object_get_double(value) <= 0)
 		return text_of("%s", state);
 	/* Rounded up: when it is over, it is. */
 	retry = writer_duration(ceil(json_object_get_double(value)));
-	return text_of("failed, retry in %s", retry);
+	return text_of("%s, retry in %s", state, retry);
 }
