@@ -11,8 +11,11 @@
  */
 CONFIG(bind, 'b', "bind", "bind", TEXTS, 1, 16, "127.0.0.1", "ADDR", "address to answer DNS on, IPv4 or IPv6; several are allowed")
 CONFIG(listen, 'l', "listen", "listen", NUMBER, 1, 65535, "53", "PORT", "port to answer DNS on, UDP and TCP")
-CONFIG(forwarder, 'f', "forwarder", "forwarder", TEXTS, 0, 16, NULL, "ADDR", "where to send queries for other names; 0.0.0.0: nowhere; not given: the servers of /etc/resolv.conf")
+CONFIG(forwarder, 'f', "forwarder", "forwarder", TEXTS, 0, 16, NULL, "ADDR", "where to send queries for other names; 0.0.0.0: nowhere; not given: the servers of --resolv-conf")
 CONFIG(forward_port, 'p', "port", "forward_port", NUMBER, 1, 65535, "53", "PORT", "port to forward to")
+CONFIG(resolv_conf, 0, "resolv-conf", "resolv_conf", TEXT, 0, 0, "/etc/resolv.conf", "FILE", "whose servers are forwarded to where --forwarder is not given; read again when it changes")
+CONFIG(allow_recursion, 0, "allow-recursion", "allow_recursion", TEXTS, 0, 64, "local", "NETWORK", "who may have other names forwarded: addresses, networks, local (loopback and the networks of this host's interfaces), any or none")
+CONFIG(forward_special, 0, "forward-special", "forward_special", TEXTS, 0, 128, NULL, "ZONE", "forward this zone of private addresses or special-use name, such as 10.in-addr.arpa, which is kept home otherwise; or all")
 CONFIG(response_delay, 'd', "delay", "response_delay", SECONDS, 0, 60000, "0.1", "SECONDS", "time between a guest's readiness and the answer")
 CONFIG(ttl, 't', "ttl", "ttl", NUMBER, 0, 604800, "60", "SECONDS", "TTL of answers; a guest is put away after twice that without a query")
 CONFIG(wait_limit, 0, "wait-limit", "wait_limit", NUMBER, 0, 60000, "700", "MS", "longest time an answer is held, in milliseconds")

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "config.h"
 #include "declared.h"
+#include "host.h"
 #include "proto/spec.h"
 #include "proto/usage.h"
 #include "room.h"
@@ -32,6 +33,7 @@ struct daemon {
 	struct declared declared;
 	struct room_resources resources;
 	struct dns_settings settings;
+	struct host host;
 	char listen[256];
 	int launcher; /* tells who started us in the background that we are up; -1: nobody waits */
 };
@@ -104,6 +106,8 @@ static int read_dns_settings(struct daemon *daemon, struct error *err)
 		.cookies = config->cookies,
 	};
 
+	daemon->resources.dns.forward_special = (const char *const *)config->forward_special.v;
+	daemon->resources.dns.forward_special_count = config->forward_special.n;
 	daemon->resources.dns.settings = &daemon->settings;
 	return dns_settings_read(&daemon->settings, &texts, err);
 }
@@ -163,7 +167,8 @@ static int open_resources(struct daemon *daemon, struct error *err)
 	     make_folder(config->persistdb, 0750, root ? &resources->user : NULL, err) < 0))
 		return -1;
 	resources->lock_fd = take_lock(config->control, err);
-	if (resources->lock_fd < 0 || sockets_open_dns(config, &resources->dns, err) < 0)
+	if (resources->lock_fd < 0 || sockets_open_dns(config, &resources->dns, err) < 0 ||
+	    host_open(&daemon->host, config, &resources->dns, err) < 0)
 		return -1;
 	resources->engine.control_fd =
 		sockets_open_control(config->control, root ? resources->user.gid : (gid_t)-1, err);
@@ -263,6 +268,7 @@ static int run_room(enum room room, int parent_fd, void *arg)
 
 	if (daemon->launcher >= 0)
 		close(daemon->launcher);
+	host_close_watches(&daemon->host);
 	return room_run(room, parent_fd, &daemon->resources);
 }
 
@@ -281,10 +287,20 @@ static void on_up(void *arg)
 #endif
 }
 
+static void on_host_changed(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	/* A room that is not there, or is started later, gets it as it is then. */
+	if (host_changed(&daemon->host))
+		supervise_send(ROOM_DNS, daemon->host.message, daemon->host.message_size);
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon daemon = { .launcher = -1 };
-	struct supervise supervise = { .room = run_room, .up = on_up, .arg = &daemon };
+	struct supervise supervise = { .room = run_room, .up = on_up, .changed = on_host_changed,
+				       .arg = &daemon };
 	struct error err = { 0 };
 	int status;
 
@@ -321,7 +337,9 @@ int main(int argc, char **argv)
 		log_error("%s", err.text);
 		return 1;
 	}
+	supervise.watch_fd = daemon.host.watch_fd;
 	status = supervise_run(&supervise);
+	host_close(&daemon.host);
 	unlink(daemon.config.control);
 	declared_free(&daemon.declared);
 	dns_settings_free(&daemon.settings);

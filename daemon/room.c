@@ -28,6 +28,8 @@ static const struct room_table {
 	void *(*open)(struct loop *loop, const struct room_resources *resources, struct error *err);
 	void (*connect)(void *room, enum room peer, int fd);
 	void (*close)(void *room);
+	/* What the parent says of the host, NULL: not to this room. */
+	int (*host)(void *room, const struct msg_host *m, struct error *err);
 } rooms[];
 
 static void close_all(const int *fds, size_t count)
@@ -55,9 +57,7 @@ static void *dns_open(struct loop *loop, const struct room_resources *resources,
 	config.usage = map_usage(resources, err);
 	if (!config.usage)
 		return NULL;
-	dns = dns_new(loop, &config);
-	if (!dns)
-		error_set(err, ERROR_SYSTEM, "out of memory or descriptors");
+	dns = dns_new(loop, &config, err);
 	return dns;
 }
 
@@ -67,6 +67,11 @@ static void dns_connect(void *room, enum room peer, int fd)
 		dns_connect_engine(room, fd);
 	else
 		close(fd);
+}
+
+static int dns_host(void *room, const struct msg_host *m, struct error *err)
+{
+	return dns_take_host(room, m, err);
 }
 
 static void dns_close(void *room)
@@ -124,9 +129,9 @@ static void toolstack_close(void *room)
 }
 
 static const struct room_table rooms[] = {
-	[ROOM_DNS] = { DNS_NICE, false, dns_open, dns_connect, dns_close },
-	[ROOM_ENGINE] = { 0, false, engine_open, engine_connect, engine_close },
-	[ROOM_TOOLSTACK] = { 0, true, toolstack_open, toolstack_connect, toolstack_close },
+	[ROOM_DNS] = { DNS_NICE, false, dns_open, dns_connect, dns_close, dns_host },
+	[ROOM_ENGINE] = { 0, false, engine_open, engine_connect, engine_close, NULL },
+	[ROOM_TOOLSTACK] = { 0, true, toolstack_open, toolstack_connect, toolstack_close, NULL },
 };
 
 static void on_peer(void *arg, const struct msg_peer *m)
@@ -137,6 +142,17 @@ static void on_peer(void *arg, const struct msg_peer *m)
 	running->peer_fd = -1;
 }
 
+static void on_host(void *arg, const struct msg_host *m)
+{
+	struct running *running = arg;
+	struct error err = { 0 };
+
+	if (running->table->host && running->table->host(running->room, m, &err) == 0)
+		return;
+	log_error("from the parent: host: %s", running->table->host ? err.text : "not for this room");
+	loop_quit(running->loop);
+}
+
 static void on_quit(void *arg, const struct msg_quit *m)
 {
 	(void)m;
@@ -145,7 +161,9 @@ static void on_quit(void *arg, const struct msg_quit *m)
 
 static void on_message(void *arg, const uint8_t *data, size_t size, int fd)
 {
-	static const struct message_handlers handlers = { .peer = on_peer, .quit = on_quit };
+	static const struct message_handlers handlers = { .peer = on_peer,
+							.host = on_host,
+							.quit = on_quit };
 	struct running *running = arg;
 	struct error err;
 

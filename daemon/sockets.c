@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,7 +11,6 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/log.h"
 
 #define BACKLOG 512
 #define UDP_BUFFER (4 * 1024 * 1024)
@@ -23,7 +21,7 @@ static socklen_t sockaddr_size(const struct sockaddr_storage *address)
 					       sizeof(struct sockaddr_in6);
 }
 
-static int parse_address(const char *text, uint16_t port, struct sockaddr_storage *out)
+int sockets_parse_address(const char *text, uint16_t port, struct sockaddr_storage *out)
 {
 	struct sockaddr_in *in = (void *)out;
 	struct sockaddr_in6 *in6 = (void *)out;
@@ -64,50 +62,12 @@ static int open_bound(const struct sockaddr_storage *address, int type)
 	return TAKE_FD(fd);
 }
 
-static bool listens_on(const struct config *config, const char *address)
-{
-	if (config->forward_port != config->listen)
-		return false;
-	for (size_t i = 0; i < config->bind.n; i++)
-		if (strcmp(config->bind.v[i], address) == 0)
-			return true;
-	return false;
-}
-
-static int add_forwarder(const struct config *config, const char *text, struct dns_config *dns,
-			 struct error *err)
-{
-	if (dns->forwarder_count == DNS_ENDPOINTS_MAX)
-		return 0;
-	if (parse_address(text, (uint16_t)config->forward_port,
-			  &dns->forwarders[dns->forwarder_count]) < 0)
-		return error_field(err, ERROR_INPUT, "--forwarder", text,
-				   "expected an IPv4 or IPv6 address; 0.0.0.0 turns forwarding off");
-	if (listens_on(config, text))
-		return error_field(err, ERROR_INPUT, "--forwarder", text,
-				   "jitsud itself listens there; expected another server");
-	dns->forwarder_count++;
-	return 0;
-}
-
-static void forwarders_of_system(const struct config *config, struct dns_config *dns)
-{
-	cleanup_file FILE *file = fopen("/etc/resolv.conf", "re");
-	char line[512], address[64];
-	struct error err;
-
-	while (file && fgets(line, sizeof line, file))
-		if (sscanf(line, " nameserver %63s", address) == 1 &&
-		    add_forwarder(config, address, dns, &err) < 0)
-			log_info("/etc/resolv.conf: %s; left out", err.text);
-}
-
 int sockets_open_dns(const struct config *config, struct dns_config *dns, struct error *err)
 {
 	for (size_t i = 0; i < config->bind.n; i++) {
 		struct sockaddr_storage address;
 
-		if (parse_address(config->bind.v[i], (uint16_t)config->listen, &address) < 0)
+		if (sockets_parse_address(config->bind.v[i], (uint16_t)config->listen, &address) < 0)
 			return error_field(err, ERROR_INPUT, "--bind", config->bind.v[i],
 					   "expected an IPv4 or IPv6 address");
 		dns->udp_fds[i] = open_bound(&address, SOCK_DGRAM);
@@ -118,12 +78,6 @@ int sockets_open_dns(const struct config *config, struct dns_config *dns, struct
 					   (long long)config->listen);
 		dns->udp_count = dns->tcp_count = i + 1;
 	}
-	if (config->forwarder.n == 0)
-		forwarders_of_system(config, dns);
-	for (size_t i = 0; i < config->forwarder.n; i++)
-		if (strcmp(config->forwarder.v[i], "0.0.0.0") != 0 &&
-		    add_forwarder(config, config->forwarder.v[i], dns, err) < 0)
-			return -1;
 	return 0;
 }
 

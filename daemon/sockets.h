@@ -2,12 +2,17 @@
 #ifndef JITSU_SOCKETS_H
 #define JITSU_SOCKETS_H
 
+#include <netinet/in.h>
+
 #include "config.h"
 #include "dns/dns.h"
 
 struct error;
 
-/* Binds every address, UDP and TCP, and reads where to forward to. 0, or -1 with an error. */
+/* An IPv4 or IPv6 address. 0, or -1 if it is none. */
+int sockets_parse_address(const char *text, uint16_t port, struct sockaddr_storage *out);
+
+/* Binds every address, UDP and TCP. 0, or -1 with an error. */
 int sockets_open_dns(const struct config *config, struct dns_config *dns, struct error *err);
 
 /*

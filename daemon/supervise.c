@@ -58,17 +58,30 @@ static struct child *child_of(enum room room)
 	abort();
 }
 
+static void send_to(const struct child *child, const void *message, size_t size, int fd)
+{
+	if (link_send_fd(child->link, message, size, fd) == 0)
+		return;
+	log_error("%s does not take messages (%s): killed, to be started again",
+		  room_name(child->room), strerror(errno));
+	kill(child->pid, SIGKILL);
+}
+
+void supervise_send(enum room room, const void *message, size_t size)
+{
+	const struct child *child = child_of(room);
+
+	if (child->pid)
+		send_to(child, message, size, -1);
+}
+
 static void send_peer(const struct child *child, enum room room, int fd)
 {
 	uint8_t message[MESSAGE_ROOM];
 	size_t size =
 		message_pack_peer(message, sizeof message, &(struct msg_peer){ .room = (uint8_t)room });
 
-	if (link_send_fd(child->link, message, size, fd) == 0)
-		return;
-	log_error("%s does not take messages (%s): killed, to be started again",
-		  room_name(child->room), strerror(errno));
-	kill(child->pid, SIGKILL);
+	send_to(child, message, size, fd);
 }
 
 /* Connects the new child with those of its peers that run. */
@@ -260,7 +273,10 @@ int supervise_run(const struct supervise *supervise)
 
 	signal(SIGPIPE, SIG_IGN);
 	for (;;) {
-		struct pollfd polled[1 + ROOMS] = { { .fd = signals, .events = POLLIN } };
+		struct pollfd polled[1 + ROOMS + 1] = {
+			[0] = { .fd = signals, .events = POLLIN },
+			[1 + ROOMS] = { .fd = supervise->watch_fd, .events = POLLIN },
+		};
 		struct signalfd_siginfo info;
 
 		for (size_t i = 0; i < ROOMS; i++) {
@@ -275,6 +291,8 @@ int supervise_run(const struct supervise *supervise)
 		for (size_t i = 0; i < ROOMS; i++)
 			if (children[i].link >= 0 && (polled[1 + i].revents & POLLIN))
 				read_child(&children[i]);
+		if (polled[1 + ROOMS].revents & POLLIN)
+			supervise->changed(supervise->arg);
 		if (!was_up && all_up()) {
 			was_up = true;
 			supervise->up(supervise->arg);

@@ -1,6 +1,6 @@
 /*
  * The parent: starts the three rooms, connects them with each other, starts again the one that
- * dies, and does nothing else. It reads no input but signals and the rooms' `up`.
+ * dies, and does nothing else. It reads no input but signals, the rooms' `up` and what host.h reads.
  */
 #ifndef JITSU_SUPERVISE_H
 #define JITSU_SUPERVISE_H
@@ -14,6 +14,9 @@ struct supervise {
 	int (*room)(enum room room, int parent_fd, void *arg);
 	/* All three serve, for the first time. */
 	void (*up)(void *arg);
+	/* A descriptor that is watched, -1: none, and what is done when it is readable. */
+	int watch_fd;
+	void (*changed)(void *arg);
 	void *arg;
 };
 
@@ -25,5 +28,8 @@ struct supervise {
  * started at all.
  */
 int supervise_run(const struct supervise *supervise);
+
+/* To a room, if it runs. From the callbacks. */
+void supervise_send(enum room room, const void *message, size_t size);
 
 #endif

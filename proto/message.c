@@ -103,6 +103,11 @@ size_t message_pack_peer(uint8_t *out, size_t room, const struct msg_peer *m)
 	return pack_peer(out, room, m);
 }
 
+size_t message_pack_host(uint8_t *out, size_t room, const struct msg_host *m)
+{
+	return pack_host(out, room, m);
+}
+
 size_t message_pack_quit(uint8_t *out, size_t room, const struct msg_quit *m)
 {
 	return pack_quit(out, room, m);

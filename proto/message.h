@@ -78,8 +78,9 @@ int message_dispatch(const uint8_t *data, size_t size, const struct message_hand
 #include "proto/message.tbl.h"
 #undef MESSAGE
 
-/* The bytes of `peer` and `quit`, for the parent, which has no loop. Returns their size. */
+/* The bytes of `peer`, `host` and `quit`, for the parent, which has no loop. Returns their size. */
 size_t message_pack_peer(uint8_t *out, size_t room, const struct msg_peer *m);
+size_t message_pack_host(uint8_t *out, size_t room, const struct msg_host *m);
 size_t message_pack_quit(uint8_t *out, size_t room, const struct msg_quit *m);
 
 const char *message_name(unsigned type);

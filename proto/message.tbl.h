@@ -13,6 +13,9 @@
 /* The parent and its children. */
 MESSAGE(peer, PARENT, ANY, U8(room), "your new connection to that room comes with this message")
 MESSAGE(quit, PARENT, ANY, U8(unused), "end in good order; guests go on")
+MESSAGE(host, PARENT, DNS, BYTES(upstreams) BYTES(allowed_v4) BYTES(allowed_v6),
+	"as of now: whom to forward to, in order, as struct sockaddr_storage; who may have that, as "
+	"struct acl_v4 and acl_v6")
 MESSAGE(up, ANY, PARENT, U8(unused), "I serve")
 
 /* dns and engine. After a connect the engine sends table_begin, every service, table_end. */

@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "base/loop.h"
-#include "dns/forward.h"
+#include "dns/elsewhere.h"
 #include "dns/limit.h"
 #include "dns/listen.h"
 #include "dns/own.h"
@@ -78,19 +78,6 @@ static void send_nodata(struct dns *dns, const struct client *client,
 	/* A wildcard's zone is derived from its own name. */
 	reply_negative(dns, client, query, WIRE_NOERROR, zone, name->wire, name->size,
 		       lowest_ttl(dns, name));
-}
-
-/* Not ours. Transfers are no queries that an upstream could answer. */
-static void send_elsewhere(struct dns *dns, const struct client *client,
-			   const struct wire_query *query)
-{
-	if (query->type == WIRE_AXFR || query->type == WIRE_IXFR)
-		reply_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_NOT_AUTHORITATIVE, NULL);
-	else if (!dns->forward || !query->rd)
-		reply_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_NOT_AUTHORITATIVE, NULL);
-	else if (forward_query(dns->forward, client, query) < 0)
-		reply_error(dns, client, query, WIRE_SERVFAIL, WIRE_EDE_NO_REACHABLE_AUTHORITY,
-			   "no upstream can be asked now");
 }
 
 /* One writer: what another store may have put between load and store is nobody's. */
@@ -248,7 +235,7 @@ static void route(struct dns *dns, const struct client *client, const struct wir
 		else
 			answer_name(dns, client, query, name, arrived, first);
 	} else if (query->class != WIRE_IN || !own_without_service(dns, client, query, zone)) {
-		send_elsewhere(dns, client, query);
+		elsewhere_send(dns, client, query);
 	}
 }
 
@@ -324,18 +311,4 @@ void answer_waited(void *arg, const struct wait_query *waited, enum wait_end end
 		send_addresses(dns, client, &query, name, count, WIRE_EDE_NONE, NULL);
 	else
 		send_nodata(dns, client, &query, name);
-}
-
-void answer_forwarded(void *arg, const struct client *client, const struct wire_query *query,
-		      const uint8_t *response, size_t size)
-{
-	struct dns *dns = arg;
-
-	if (!response) {
-		reply_error(dns, client, query, WIRE_SERVFAIL, WIRE_EDE_NO_REACHABLE_AUTHORITY,
-			   "no upstream answered");
-		return;
-	}
-	size = wire_relay(dns->wire, query, response, size, dns->out);
-	listen_reply(dns->listener, client, dns->out, size);
 }

@@ -1,5 +1,5 @@
 /*
- * What each query gets: an answer from the table, a place to wait, an upstream's answer, or a
+ * What each query gets: an answer from the table, a place to wait, or what elsewhere.c says, or a
  * refusal. The room's inner state is here too, shared by dns.c and answer.c alone.
  */
 #ifndef JITSU_DNS_ANSWER_H
@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dns/acl.h"
 #include "dns/hot.h"
 #include "dns/wait.h"
 #include "dns/wire.h"
@@ -22,7 +23,10 @@ struct dns {
 	struct hot hot;
 	struct wire *wire;
 	struct wait *wait;
-	struct forward *forward; /* NULL: what is not ours is refused */
+	struct forward *forward;
+	struct special *special;
+	struct acl allow_recursion;
+	bool own_acl; /* allow_recursion is ours to free */
 	const struct dns_settings *settings;
 	uint32_t serial;	 /* of the zones' SOA */
 	bool changed;		 /* since that serial was made */
@@ -42,12 +46,10 @@ struct dns {
 	uint8_t out[WIRE_PACKET_MAX];
 };
 
-/* listen_fn, and the callbacks of wait.h and forward.h; arg is the room. */
+/* listen_fn, and the callback of wait.h; arg is the room. */
 void answer_query(void *arg, const struct client *client, uint8_t *packet, size_t size,
 		  uint64_t now);
 void answer_waited(void *arg, const struct wait_query *waited, enum wait_end end);
-void answer_forwarded(void *arg, const struct client *client, const struct wire_query *query,
-		      const uint8_t *response, size_t size);
 
 /* Sends `want` unless one is out, or there is nobody to send it to; then table_end does. Who asks,
  * and what, is for people to see; NULL if not known. */

@@ -45,16 +45,20 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/link.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "dns/answer.h"
+#include "dns/elsewhere.h"
 #include "dns/forward.h"
 #include "dns/limit.h"
 #include "dns/listen.h"
+#include "dns/special.h"
 #include "dns/table.h"
 #include "dns/wakes.h"
 #include "proto/message.h"
@@ -69,14 +73,22 @@ static void on_alone(void *arg)
 	loop_quit(dns->loop);
 }
 
-struct dns *dns_new(struct loop *loop, const struct dns_config *config)
+static void set_upstreams(struct dns *dns, const struct sockaddr_storage *upstreams, size_t count)
+{
+	forward_set_upstreams(dns->forward, upstreams, count);
+	dns->hot.recursion = count ? &dns->allow_recursion : NULL;
+}
+
+struct dns *dns_new(struct loop *loop, const struct dns_config *config, struct error *err)
 {
 	static const struct wait_callbacks callbacks = { .done = answer_waited, .late = on_late };
 	static const struct dns_settings no_settings;
 	struct dns *dns = calloc(1, sizeof *dns);
 
-	if (!dns)
+	if (!dns) {
+		error_set(err, ERROR_SYSTEM, "out of memory");
 		return NULL;
+	}
 	dns->loop = loop;
 	dns->usage = config->usage;
 	dns->alone = timer_new(loop, on_alone, dns);
@@ -93,18 +105,23 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config)
 	dns->table = table_new();
 	dns->hot = (struct hot){ .table = (struct table *const *)&dns->table,
 				 .usage = dns->usage,
-				 .rate = dns->rate,
-				 .recursion = config->forwarder_count };
+				 .rate = dns->rate };
 	dns->listener = listen_new(loop, config->udp_fds, config->udp_count, config->tcp_fds,
 				   config->tcp_count, config->long_way ? NULL : &dns->hot,
 				   answer_query, dns);
-	if (config->forwarder_count)
-		dns->forward = forward_new(loop, config->forwarders, config->forwarder_count,
-					   answer_forwarded, dns);
-	if (dns->listener && dns->alone && dns->wire && dns->wait && dns->table && dns->rate &&
-	    dns->wakes &&
-	    (dns->forward || !config->forwarder_count))
-		return dns;
+	dns->forward = forward_new(loop, elsewhere_forwarded, dns);
+	dns->allow_recursion = config->allow_recursion;
+	if (!dns->listener || !dns->alone || !dns->wire || !dns->wait || !dns->table ||
+	    !dns->rate || !dns->wakes || !dns->forward) {
+		error_set(err, ERROR_SYSTEM, "out of memory or descriptors");
+		goto fail;
+	}
+	dns->special = special_new(config->forward_special, config->forward_special_count, err);
+	if (!dns->special)
+		goto fail;
+	set_upstreams(dns, config->forwarders, config->forwarder_count);
+	return dns;
+fail:
 	dns_free(dns);
 	return NULL;
 }
@@ -116,6 +133,9 @@ void dns_free(struct dns *dns)
 	link_free(dns->link);
 	timer_free(dns->alone);
 	forward_free(dns->forward);
+	special_free(dns->special);
+	if (dns->own_acl)
+		acl_free(&dns->allow_recursion);
 	rate_free(dns->rate);
 	wakes_free(dns->wakes);
 	wait_free(dns->wait);
@@ -125,6 +145,48 @@ void dns_free(struct dns *dns)
 	wire_free(dns->wire);
 	free(dns->retires);
 	free(dns);
+}
+
+/* Bytes into records of that size, the caller's to free. */
+static int copy_records(struct bytes bytes, size_t size, size_t max, void *out, size_t *count,
+			const char *field, struct error *err)
+{
+	void *copy;
+
+	*count = bytes.size / size;
+	if (bytes.size % size || *count > max)
+		return error_set(err, ERROR_SYSTEM, "malformed at its field '%s'", field);
+	copy = calloc(*count + 1, size);
+	if (!copy)
+		return error_set(err, ERROR_SYSTEM, "out of memory");
+	if (bytes.size)
+		memcpy(copy, bytes.data, bytes.size);
+	*(void **)out = copy;
+	return 0;
+}
+
+int dns_take_host(struct dns *dns, const struct msg_host *m, struct error *err)
+{
+	cleanup_free struct sockaddr_storage *upstreams = NULL;
+	struct acl acl = { 0 };
+	size_t count;
+
+	if (copy_records(m->upstreams, sizeof *upstreams, DNS_ENDPOINTS_MAX, &upstreams, &count,
+			 "upstreams", err) < 0 ||
+	    copy_records(m->allowed_v4, sizeof *acl.v4, UINT16_MAX, &acl.v4, &acl.v4_count,
+			 "allowed_v4", err) < 0 ||
+	    copy_records(m->allowed_v6, sizeof *acl.v6, UINT16_MAX, &acl.v6, &acl.v6_count,
+			 "allowed_v6", err) < 0) {
+		acl_free(&acl);
+		return -1;
+	}
+	set_upstreams(dns, upstreams, count);
+	if (dns->own_acl)
+		acl_free(&dns->allow_recursion);
+	dns->allow_recursion = acl;
+	dns->own_acl = true;
+	log_info("the host has changed: %zu upstreams", count);
+	return 0;
 }
 
 static struct bytes address_of(const struct client *client)

@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <string.h>
 
+#include "dns/acl.h"
 #include "dns/hash.h"
 #include "dns/limit.h"
 #include "dns/table.h"
@@ -253,6 +254,11 @@ static uint8_t *put_rotated(uint8_t *out, const struct work *work, const struct 
 	return out + work->count * (RECORD_FIXED + size);
 }
 
+static inline bool is_offered(const struct hot *hot, const struct sockaddr *peer)
+{
+	return hot->recursion && acl_has(hot->recursion, peer);
+}
+
 /* Stage 5: the answer, around the question. */
 static inline void answer(const struct work *work, const struct table *table, const struct hot *hot,
 			  uint64_t now)
@@ -262,7 +268,7 @@ static inline void answer(const struct work *work, const struct table *table, co
 	for (uint32_t i = 0; i < work->found->service_count; i++)
 		stamp(&hot->usage[table_nth(table, work->found, i)->id], now);
 	data[2] |= QR | AA;
-	data[3] = (uint8_t)((data[3] & CD) | (hot->recursion ? RA : 0));
+	data[3] = (uint8_t)((data[3] & CD) | (is_offered(hot, work->packet->peer) ? RA : 0));
 	put16(data + 6, (uint16_t)work->count);
 	if (work->count == 1 && work->found->service_count == 1) {
 		out = put_record(out, work, address_data(work->service, work->v6));

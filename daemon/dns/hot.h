@@ -20,6 +20,7 @@
 /* Bytes that each packet's buffer has to have. */
 #define HOT_ROOM 4104
 
+struct acl;
 struct rate;
 struct table;
 struct usage;
@@ -28,7 +29,7 @@ struct hot {
 	struct table *const *table;
 	struct usage *usage;
 	struct rate *rate;
-	bool recursion;	   /* RA */
+	const struct acl *recursion; /* whose answers say RA; NULL: nobody's */
 	uint64_t answered; /* counts */
 };
 

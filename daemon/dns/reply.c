@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/loop.h"
+#include "dns/elsewhere.h"
 #include "dns/listen.h"
 #include "dns/settings.h"
 #include "dns/tcp.h"
@@ -10,13 +11,14 @@
 
 #define KEEPALIVE_UNIT (USEC_PER_SEC / 10)
 
-void reply_send(struct dns *dns, const struct client *client, const struct wire_query *query,
-		struct wire_reply *reply)
+/* What every answer bears to whom it goes to. The cookie's bytes are the caller's. */
+static void complete(const struct dns *dns, const struct client *client,
+		     const struct wire_query *query, struct wire_reply *reply,
+		     uint8_t cookie[WIRE_COOKIE_SIZE])
 {
 	const struct dns_settings *settings = dns->settings;
-	uint8_t cookie[WIRE_COOKIE_SIZE];
 
-	reply->recursion = dns->forward;
+	reply->recursion = elsewhere_is_offered(dns, client);
 	if (query->cookie && settings->cookies.enabled && wire_cookie_sound(query->cookie_size)) {
 		wire_cookie_make(&settings->cookies, query->cookie, &client->peer.any,
 				 (uint64_t)time(NULL), cookie);
@@ -26,8 +28,27 @@ void reply_send(struct dns *dns, const struct client *client, const struct wire_
 		reply->nsid = settings->identity;
 	if (query->keepalive && query->stream)
 		reply->keepalive = TCP_IDLE_USEC / KEEPALIVE_UNIT;
+}
+
+void reply_send(struct dns *dns, const struct client *client, const struct wire_query *query,
+		struct wire_reply *reply)
+{
+	uint8_t cookie[WIRE_COOKIE_SIZE];
+
+	complete(dns, client, query, reply, cookie);
 	listen_reply(dns->listener, client, dns->out,
 		     wire_build(dns->wire, query, reply, dns->out));
+}
+
+void reply_relay(struct dns *dns, const struct client *client, const struct wire_query *query,
+		 const uint8_t *response, size_t size)
+{
+	struct wire_reply reply = { .truncated = true, .ede = WIRE_EDE_NONE };
+	uint8_t cookie[WIRE_COOKIE_SIZE];
+
+	complete(dns, client, query, &reply, cookie);
+	listen_reply(dns->listener, client, dns->out,
+		     wire_relay(dns->wire, query, response, size, &reply, dns->out));
 }
 
 void reply_error(struct dns *dns, const struct client *client, const struct wire_query *query,

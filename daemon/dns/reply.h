@@ -12,6 +12,9 @@ struct zone;
 /* Completes the reply and sends it. */
 void reply_send(struct dns *dns, const struct client *client, const struct wire_query *query,
 		struct wire_reply *reply);
+/* An upstream's response, made the one to this query. */
+void reply_relay(struct dns *dns, const struct client *client, const struct wire_query *query,
+		 const uint8_t *response, size_t size);
 void reply_error(struct dns *dns, const struct client *client, const struct wire_query *query,
 		 uint16_t rcode, int ede, const char *text);
 

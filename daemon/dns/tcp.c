@@ -22,6 +22,8 @@ struct connection {
 	struct tcp *tcp;
 	int fd;
 	struct watch *watch;
+	struct sockaddr_in6 peer; /* or sockaddr_in */
+	socklen_t peer_size;
 	uint32_t slot, generation;
 	uint64_t active;
 	unsigned outstanding; /* queries not answered yet */
@@ -247,10 +249,12 @@ static void take_messages(struct connection *c)
 		size_t size = message_size(c, at);
 		struct client client = { .stream = true,
 					 .connection = c->slot,
+					 .peer_size = c->peer_size,
 					 .generation = c->generation };
 
 		if (c->in_size - at - PREFIX < size)
 			break;
+		memcpy(&client.peer, &c->peer, c->peer_size);
 		c->outstanding++;
 		touch(c);
 		tcp->fn(tcp->arg, &client, c->in + at + PREFIX, size, c->active);
@@ -364,7 +368,7 @@ static bool make_room(struct tcp *tcp)
 	return false;
 }
 
-static void add_connection(struct tcp *tcp, int fd)
+static void add_connection(struct tcp *tcp, int fd, const void *peer, socklen_t peer_size)
 {
 	struct connection *c;
 	uint32_t slot = 0;
@@ -384,6 +388,8 @@ static void add_connection(struct tcp *tcp, int fd)
 	c->tcp = tcp;
 	c->fd = fd;
 	c->slot = slot;
+	c->peer_size = peer_size < sizeof c->peer ? peer_size : sizeof c->peer;
+	memcpy(&c->peer, peer, c->peer_size);
 	c->generation = ++tcp->generation;
 	c->active = loop_now(tcp->loop);
 	c->events = WATCH_READ;
@@ -406,10 +412,13 @@ static void on_accept(void *arg, unsigned events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_in6 peer = { 0 };
+		socklen_t size = sizeof peer;
+		int fd = accept4(door->fd, (struct sockaddr *)&peer, &size,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			add_connection(tcp, fd);
+			add_connection(tcp, fd, &peer, size);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

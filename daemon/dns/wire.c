@@ -1,10 +1,12 @@
 #include "dns/wire.h"
 
 #include <libknot/libknot.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "dns/opt.h"
 #include "dns/wire_cookie.h"
 
 #define ARENA_SIZE 16384
@@ -340,18 +342,26 @@ size_t wire_build(struct wire *wire, const struct wire_query *query,
 	return pkt->size;
 }
 
-bool wire_answers(const struct wire_query *query, uint16_t id, const uint8_t *packet, size_t size)
+enum wire_match wire_answers(const uint8_t *sent, size_t head, const uint8_t *packet, size_t size)
 {
-	size_t name = WIRE_HEADER_SIZE + query->name_size;
-	uint8_t folded[WIRE_NAME_MAX];
+	size_t name = head - WIRE_HEADER_SIZE - 2 * sizeof(uint16_t);
+	uint8_t folded[2][WIRE_NAME_MAX];
 
-	if (size < query->head || !knot_wire_get_qr(packet) || knot_wire_get_id(packet) != id ||
-	    knot_wire_get_opcode(packet) != KNOT_OPCODE_QUERY ||
-	    knot_wire_get_qdcount(packet) != 1)
-		return false;
-	wire_name_fold(folded, packet + WIRE_HEADER_SIZE, query->name_size);
-	return memcmp(folded, query->name, query->name_size) == 0 &&
-	       memcmp(packet + name, query->packet + name, query->head - name) == 0;
+	if (size < WIRE_HEADER_SIZE || !knot_wire_get_qr(packet) ||
+	    knot_wire_get_id(packet) != knot_wire_get_id(sent) ||
+	    knot_wire_get_opcode(packet) != KNOT_OPCODE_QUERY)
+		return WIRE_MATCH_NOT;
+	if (knot_wire_get_qdcount(packet) == 0)
+		return knot_wire_get_rcode(packet) ? WIRE_MATCH : WIRE_MATCH_NOT;
+	if (knot_wire_get_qdcount(packet) != 1 || size < head || name > WIRE_NAME_MAX ||
+	    memcmp(packet + WIRE_HEADER_SIZE + name, sent + WIRE_HEADER_SIZE + name,
+		   2 * sizeof(uint16_t)) != 0)
+		return WIRE_MATCH_NOT;
+	if (memcmp(packet + WIRE_HEADER_SIZE, sent + WIRE_HEADER_SIZE, name) == 0)
+		return WIRE_MATCH;
+	wire_name_fold(folded[0], packet + WIRE_HEADER_SIZE, name);
+	wire_name_fold(folded[1], sent + WIRE_HEADER_SIZE, name);
+	return memcmp(folded[0], folded[1], name) == 0 ? WIRE_MATCH_CASE : WIRE_MATCH_NOT;
 }
 
 bool wire_truncated(const uint8_t *packet)
@@ -359,18 +369,52 @@ bool wire_truncated(const uint8_t *packet)
 	return knot_wire_get_tc(packet);
 }
 
-size_t wire_relay(struct wire *wire, const struct wire_query *query, const uint8_t *response,
-		  size_t size, uint8_t *out)
+uint16_t wire_rcode(const uint8_t *packet)
 {
-	struct wire_reply reply = { .truncated = true, .ede = WIRE_EDE_NONE };
+	return knot_wire_get_rcode(packet);
+}
 
-	if (size > query->limit) {
-		reply.rcode = knot_wire_get_rcode(response);
-		reply.authoritative = knot_wire_get_aa(response);
-		reply.recursion = knot_wire_get_ra(response);
-		return wire_build(wire, query, &reply, out);
-	}
+/* Behind those that came from upstream. */
+static size_t add_own_options(uint8_t *out, size_t size, const struct wire_reply *reply)
+{
+	uint8_t keepalive[sizeof(uint16_t)];
+
+	knot_wire_write_u16(keepalive, reply->keepalive);
+	if (reply->cookie)
+		size = opt_append(out, size, WIRE_PACKET_MAX, KNOT_EDNS_OPTION_COOKIE,
+				  reply->cookie, WIRE_COOKIE_SIZE);
+	if (reply->nsid)
+		size = opt_append(out, size, WIRE_PACKET_MAX, KNOT_EDNS_OPTION_NSID, reply->nsid,
+				  (uint16_t)strlen(reply->nsid));
+	if (reply->keepalive)
+		size = opt_append(out, size, WIRE_PACKET_MAX, KNOT_EDNS_OPTION_TCP_KEEPALIVE,
+				  keepalive, sizeof keepalive);
+	return size;
+}
+
+size_t wire_relay(struct wire *wire, const struct wire_query *query, const uint8_t *response,
+		  size_t size, struct wire_reply *reply, uint8_t *out)
+{
+	struct opt opt;
+
 	memcpy(out, response, size);
+	if (opt_find(out, size, &opt) == 0 && !opt.sealed) {
+		if (!query->edns)
+			size = opt_drop(out, size, &opt);
+		else if (opt.at)
+			size = opt_clean(out, size, &opt, WIRE_UDP_MAX);
+		else if (size + OPT_SIZE <= WIRE_PACKET_MAX)
+			size = opt_add(out, size, WIRE_UDP_MAX, query->dnssec_ok);
+		if (query->edns)
+			size = add_own_options(out, size, reply);
+	}
+	if (size > query->limit) {
+		reply->truncated = true;
+		reply->rcode = knot_wire_get_rcode(response);
+		reply->authoritative = knot_wire_get_aa(response);
+		reply->recursion = knot_wire_get_ra(response);
+		return wire_build(wire, query, reply, out);
+	}
 	knot_wire_set_id(out, query->id);
 	memcpy(out + WIRE_HEADER_SIZE, query->packet + WIRE_HEADER_SIZE,
 	       query->head - WIRE_HEADER_SIZE);
@@ -392,6 +436,15 @@ size_t wire_name_read(const char *text, uint8_t out[WIRE_NAME_MAX])
 		return 0;
 	memcpy(out, made, (size_t)rc);
 	return (size_t)rc;
+}
+
+void wire_name_text(char *out, size_t room, const uint8_t *name)
+{
+	char text[KNOT_DNAME_TXT_MAXLEN + 1];
+
+	if (!knot_dname_to_str(text, name, sizeof text))
+		text[0] = '\0';
+	snprintf(out, room, "%s", text);
 }
 
 size_t wire_name_size(const uint8_t *data, size_t size)

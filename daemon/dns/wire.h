@@ -24,9 +24,9 @@ enum { WIRE_IN = 1, WIRE_CH = 3 };
 enum { WIRE_NOERROR = 0, WIRE_FORMERR = 1, WIRE_SERVFAIL = 2, WIRE_NXDOMAIN = 3, WIRE_NOTIMP = 4,
        WIRE_REFUSED = 5, WIRE_BADVERS = 16, WIRE_BADCOOKIE = 23 };
 /* Extended errors, RFC 8914 section 5.2. */
-enum { WIRE_EDE_NONE = -1, WIRE_EDE_OTHER = 0, WIRE_EDE_NOT_READY = 14, WIRE_EDE_PROHIBITED = 18,
-       WIRE_EDE_NOT_AUTHORITATIVE = 20, WIRE_EDE_NOT_SUPPORTED = 21,
-       WIRE_EDE_NO_REACHABLE_AUTHORITY = 22 };
+enum { WIRE_EDE_NONE = -1, WIRE_EDE_OTHER = 0, WIRE_EDE_CACHED_ERROR = 13,
+       WIRE_EDE_NOT_READY = 14, WIRE_EDE_PROHIBITED = 18, WIRE_EDE_NOT_AUTHORITATIVE = 20,
+       WIRE_EDE_NOT_SUPPORTED = 21, WIRE_EDE_NO_REACHABLE_AUTHORITY = 22 };
 
 enum wire_verdict {
 	WIRE_DROP,  /* no header, or a response: say nothing */
@@ -97,20 +97,32 @@ enum wire_verdict wire_parse(struct wire *wire, uint8_t *packet, size_t size, bo
 size_t wire_build(struct wire *wire, const struct wire_query *query,
 		  const struct wire_reply *reply, uint8_t *out);
 
-/* True if packet is the response to query, sent upstream with that id (RFC 5452, section 9.1). */
-bool wire_answers(const struct wire_query *query, uint16_t id, const uint8_t *packet, size_t size);
+enum wire_match {
+	WIRE_MATCH_NOT,
+	WIRE_MATCH_CASE, /* but for the case of the name */
+	WIRE_MATCH,
+};
+
+/* Whether packet is the response to the query that was sent upstream; head: bytes of that one's
+ * header and question (RFC 5452, section 9.1). An error without a question matches by its ID. */
+enum wire_match wire_answers(const uint8_t *sent, size_t head, const uint8_t *packet, size_t size);
 bool wire_truncated(const uint8_t *packet);
+uint16_t wire_rcode(const uint8_t *packet); /* the header's part of it */
 
 /* Makes an upstream's response, which wire_answers accepted, the one to query: its ID, the case of
- * its question, TC instead of records if it is too long. Result as wire_build. */
+ * its question, an OPT of ours with what may be passed on (opt.h), or none if the query has none; TC
+ * instead of records if it is too long. *reply tells the options of ours that it gets; its flags and
+ * rcode are set here. Result as wire_build. */
 size_t wire_relay(struct wire *wire, const struct wire_query *query, const uint8_t *response,
-		  size_t size, uint8_t *out);
+		  size_t size, struct wire_reply *reply, uint8_t *out);
 
 /* Reads a name as people write it, with or without a dot at the end; its size, 0 if it is none. */
 size_t wire_name_read(const char *text, uint8_t out[WIRE_NAME_MAX]);
 /* The size of the name in wire format at data, its root label included; 0 if it is none, is
  * compressed or is not whole. */
 size_t wire_name_size(const uint8_t *data, size_t size);
+/* As text, for the log; cut to the room there is. */
+void wire_name_text(char *out, size_t room, const uint8_t *name);
 /* Lower case; out may be name. */
 void wire_name_fold(uint8_t *out, const uint8_t *name, size_t size);
 

@@ -41,6 +41,7 @@ struct world {
 	char store[96];
 	struct sockaddr_un control;
 	struct sockaddr_in udp, tcp, upstream;
+	struct acl allowed;
 	int udp_fd, tcp_fd, control_fd, upstream_fd, marker_fd;
 	struct watch *upstream_watch;
 	bool upstream_silent;
@@ -267,11 +268,15 @@ static void new_dns(struct world *world)
 		.forwarder_count = world->config.forward,
 		.usage = world->usage,
 	};
+	struct error err;
 
 	config.udp_fds[0] = copy_fd(world->udp_fd);
 	config.tcp_fds[0] = copy_fd(world->tcp_fd);
 	memcpy(&config.forwarders[0], &world->upstream, sizeof world->upstream);
-	world->dns = dns_new(world->loop, &config);
+	if (!world->allowed.v4_count)
+		acl_read(&world->allowed, (const char *const[]){ "any" }, 1, "world", &err);
+	config.allow_recursion = world->allowed;
+	world->dns = dns_new(world->loop, &config, &err);
 	if (!world->dns)
 		world_die("dns_new");
 }
@@ -429,5 +434,6 @@ void world_free(struct world *world)
 	close(world->marker_fd);
 	close(world->control_fd);
 	seen_clear(&world->seen);
+	acl_free(&world->allowed);
 	free(world);
 }

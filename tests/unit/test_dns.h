@@ -40,6 +40,7 @@ struct world {
 	struct dns *dns;
 	struct link *engine;
 	struct usage *usage;
+	struct acl allowed;
 	struct sockaddr_in udp, any, tcp; /* any: UDP on all addresses */
 	char log[65536]; /* what the engine heard */
 };
@@ -169,6 +170,7 @@ static inline struct world *world_new_full(const struct sockaddr_in *upstreams, 
 				     .long_way = long_way };
 	struct world *w = calloc(1, sizeof *w);
 	int fd = usage_create();
+	struct error err;
 
 	assert_non_null(w);
 	log_open("test", LOG_LEVEL_ERROR);
@@ -183,7 +185,10 @@ static inline struct world *world_new_full(const struct sockaddr_in *upstreams, 
 	config.tcp_fds[0] = bound(SOCK_STREAM, &w->tcp);
 	for (size_t i = 0; i < count; i++)
 		memcpy(&config.forwarders[i], &upstreams[i], sizeof upstreams[i]);
-	w->dns = dns_new(w->loop, &config);
+	assert_int_equal(acl_read(&w->allowed, (const char *const[]){ "any" }, 1, "test", &err),
+			 0);
+	config.allow_recursion = w->allowed;
+	w->dns = dns_new(w->loop, &config, &err);
 	assert_non_null(w->dns);
 	connect_engine(w);
 	return w;
@@ -210,6 +215,7 @@ static inline void world_free(struct world *w)
 {
 	dns_free(w->dns);
 	link_free(w->engine);
+	acl_free(&w->allowed);
 	loop_free(w->loop);
 	munmap(w->usage, USAGE_SLOTS * sizeof *w->usage);
 	free(w);
