@@ -26,13 +26,6 @@ def wait_for_socket(path, daemon, seconds=60):
         time.sleep(0.1)
 
 
-def free_port():
-    """So that two runs on one machine do not meet."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def main():
     # An address sanitizer and valgrind do not go together; the sanitizer looks for leaks itself.
     with open(f"{O}/jitsud", "rb") as program:
