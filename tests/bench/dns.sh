@@ -1,11 +1,13 @@
 #!/bin/bash
-# What an answer costs a DNS server here: jitsud (backend sim), an echo as the floor, Knot DNS.
-# Runs on the host itself. O: where jitsud and the tools are.
+# What an answer costs a DNS server here: jitsud (backend sim), the servers of Debian, and an echo
+# as the floor. Runs on the host itself, all servers on one processor, the client on another.
+# O: where jitsud and the tools are. BENCH_ROUNDS, BENCH_SECONDS of a round, BENCH_NAMES: how many.
 set -eu
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-build=${O:-$top/build}
-rounds=3 seconds=2 port=${BENCH_PORT:-5390}
+build=$(cd "${O:-$top/build}" && pwd)
+rounds=${BENCH_ROUNDS:-10} seconds=${BENCH_SECONDS:-1} port=${BENCH_PORT:-5390} window=${BENCH_WINDOW:-256}
+read -ra counts <<<"${BENCH_NAMES:-49 100000 1000000}"
 work=$(mktemp -d)
 started=()
 cleanup() {
@@ -19,30 +21,70 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 fail() {
 	echo "failed: $*"
-	tail -n 20 "$work"/*.log | sed 's/^/    /'
+	tail -qn 20 "$work"/*.log | sed 's/^/    /'
 	exit 1
 }
 
-names() { seq -f "s%g.example.org" "$1"; }
-names 49 >"$work/49"
-names 10000 >"$work/10000"
+on_server() { "$@"; }
+on_client() { "$@"; }
+if [ "$(nproc)" -ge 2 ]; then
+	on_server() { exec taskset -c 0 "$@"; }
+	on_client() { taskset -c 1 "$@"; }
+fi
+flood() { on_client "$build/bench/flood" "$@" 2>"$work/flood.log"; }
 
-declare -A pids ports label
+for count in "${counts[@]}"; do
+	seq -f "s%07.0f.example.org" "$count" >"$work/$count" # of one length: see flood.c
+	tail -n 1 "$work/$count" >"$work/$count.last"
+done
+
+declare -A pids ports label names load memory
 order=() # rows of the table
-# server KEY PORT NAMES LABEL PID...
+# The process and those under it.
+family() {
+	local pid
+	echo "$1"
+	for pid in $(cat /proc/"$1"/task/*/children); do family "$pid"; done
+}
+# ms of processor time of these processes.
+processor() {
+	local pid
+	for pid; do cat /proc/"$pid"/task/*/schedstat; done | awk '{ n += $1 } END { printf "%.0f\n", n / 1e6 }'
+}
+resident() { # MB, what they share counted once
+	local pid
+	for pid; do cat /proc/"$pid"/smaps_rollup; done | awk '$1 == "Pss:" { n += $2 } END { printf "%.0f\n", n / 1024 }'
+}
+
+# server KEY COUNT LABEL PID [MORE-OPTIONS]: it has been started; waits until it answers for the last
+# name.
 server() {
-	order+=("$1")
-	ports[$1]="$2 $work/$3" label[$1]=$4 pids[$1]="${*:5}"
+	local key=$1 i
+	order+=("$key")
+	names[$key]=$2 label[$key]=$3 ports[$key]=$port
+	for ((i = 0; i < 1200; i++)); do
+		! flood ${5:-} -a -s 1 127.0.0.1 $port "$work/$2.last" >/dev/null || break
+		kill -0 "$4" 2>/dev/null || fail "$3 ended"
+		sleep 0.1
+	done
+	pids[$key]=$(family "$4" | paste -sd" ")
+	# shellcheck disable=SC2086 # several
+	load[$key]=$(processor ${pids[$key]}) memory[$key]=$(resident ${pids[$key]})
+	port=$((port + 1))
 }
-
-start_echo() { # MODE PORT LABEL
-	"$build/bench/echo" "$1" 127.0.0.1 "$2" 2>"$work/echo-$1.log" &
+# start KEY COMMAND...
+start() {
+	(on_server "${@:2}") >"$work/$1.log" 2>&1 &
 	started+=($!)
-	server "echo-$1" "$2" 49 "$3" $!
 }
 
-start_jitsud() { # COUNT PORT
-	local dir=$work/jitsud-$1 parent i
+echo_back() {
+	start echo "$build/bench/echo" many 127.0.0.1 $port
+	server echo "${counts[0]}" "floor: echo, recvmmsg and sendmmsg" "${started[-1]}" -e
+}
+
+jitsud() { # COUNT
+	local dir=$work/jitsud-$1.d
 	mkdir -p "$dir/none"
 	awk 'BEGIN { printf "[" }
 		{ n = NR - 1
@@ -50,37 +92,29 @@ start_jitsud() { # COUNT PORT
 			(n > 0 ? "," : ""), NR, $1, int(n / 62500), int(n / 250) % 250, n % 250 + 1
 		  printf ",\"sim_boot\":0,\"sim_frame\":0}" }
 		END { print "]" }' "$work/$1" >"$dir/services.json"
-	"$build/jitsud" --foreground -x sim -b 127.0.0.1 -l "$2" -f 0.0.0.0 -d 0 --persistdb :memory: --boots 64 \
-		--control "$dir/control.sock" --services "$dir/services.json" --services-dir "$dir/none" \
-		>"$work/jitsud-$1.log" 2>&1 &
-	parent=$!
-	started+=("$parent")
-	for ((i = 0; i < 100; i++)); do
-		! "$build/jitsuctl" -s "$dir/control.sock" status >/dev/null 2>&1 || break
-		kill -0 $parent 2>/dev/null || fail "jitsud ended"
-		sleep 0.1
-	done
+	start "jitsud-$1" "$build/jitsud" --foreground --log-level warning -x sim -b 127.0.0.1 -l $port -f 0.0.0.0 \
+		-d 0 --persistdb :memory: --boots 64 --control "$dir/control.sock" \
+		--services "$dir/services.json" --services-dir "$dir/none" $jitsud_options
+	server "jitsud-$1" "$1" "jitsud" "${started[-1]}"
+	rm "$dir/services.json"
 	# Summons them all; from here on each is ready.
-	"$build/bench/flood" -a -s 50 127.0.0.1 "$2" "$work/$1" >/dev/null 2>"$work/flood.log" ||
+	flood -a -s 600 -w 512 127.0.0.1 ${ports[jitsud-$1]} "$work/$1" >/dev/null ||
 		fail "jitsud did not answer for $1 names"
-	# shellcheck disable=SC2046 # several
-	server "jitsud-$1" "$2" "$1" "jitsud, $1 names" $parent $(cat /proc/$parent/task/$parent/children)
 }
 
-start_knot() { # COUNT PORT
-	local dir=$work/knot-$1 knotd=$2 i
+zone() { # COUNT
+	printf '%s\n' "\$ORIGIN example.org." "@ 3600 SOA ns hostmaster 1 3600 600 86400 60" "@ 3600 NS ns" "ns 3600 A 10.0.0.1"
+	awk '{ print $1 ". 3600 A 10.0.0.1" }' "$work/$1"
+}
+
+knot() { # COUNT
+	local dir=$work/knot-$1.d
 	mkdir -p "$dir/db"
-	{
-		echo "\$ORIGIN example.org."
-		echo "@ 3600 SOA ns hostmaster 1 3600 600 86400 60"
-		echo "@ 3600 NS ns"
-		echo "ns 3600 A 10.0.0.1"
-		awk '{ print $1 ". 3600 A 10.0.0.1" }' "$work/$1"
-	} >"$dir/zone"
+	zone "$1" >"$dir/zone"
 	cat >"$dir/knot.conf" <<-EOF
 		server:
 		  rundir: "$dir"
-		  listen: 127.0.0.1@$3
+		  listen: 127.0.0.1@$port
 		  udp-workers: 1
 		  tcp-workers: 1
 		  background-workers: 1
@@ -90,52 +124,108 @@ start_knot() { # COUNT PORT
 		  - domain: example.org
 		    file: "$dir/zone"
 	EOF
-	"$knotd" -c "$dir/knot.conf" >"$work/knot-$1.log" 2>&1 &
-	started+=($!)
-	for ((i = 0; i < 100; i++)); do
-		! "$build/bench/flood" -a -s 1 127.0.0.1 "$3" "$work/49" >/dev/null 2>&1 || break
-		kill -0 "${started[-1]}" 2>/dev/null || fail "knotd ended"
-		sleep 0.1
-	done
-	server "knot-$1" "$3" "$1" "Knot DNS $("$knotd" --version | awk '{ print $NF }'), $1 names" "${started[-1]}"
+	start "knot-$1" "$peers/run" knotd -c "$dir/knot.conf"
+	server "knot-$1" "$1" "Knot DNS" "${started[-1]}"
 }
 
-start_echo many "$port" "floor: echo, recvmmsg and sendmmsg"
-start_echo single $((port + 1)) "floor: echo, epoll and a datagram a call"
-start_jitsud 49 $((port + 2))
-start_jitsud 10000 $((port + 3))
-knotd=$(PATH=$PATH:/usr/sbin command -v knotd || true)
-if [ -n "$knotd" ]; then
-	start_knot 49 "$knotd" $((port + 4))
-	start_knot 10000 "$knotd" $((port + 5))
-fi
+nsd() { # COUNT
+	local dir=$work/nsd-$1.d
+	mkdir -p "$dir"
+	zone "$1" >"$dir/zone"
+	cat >"$dir/nsd.conf" <<-EOF
+		server:
+		  ip-address: 127.0.0.1@$port
+		  server-count: 1
+		  username: ""
+		  zonesdir: "$dir"
+		  database: ""
+		  pidfile: "$dir/pid"
+		  xfrdfile: "$dir/xfrd"
+		  xfrdir: "$dir"
+		  zonelistfile: "$dir/list"
+		  rrl-ratelimit: 0
+		remote-control:
+		  control-enable: no
+		zone:
+		  name: example.org
+		  zonefile: zone
+	EOF
+	start "nsd-$1" "$peers/run" nsd -d -c "$dir/nsd.conf"
+	server "nsd-$1" "$1" "NSD" "${started[-1]}"
+}
+
+gdnsd() { # COUNT
+	local dir=$work/gdnsd-$1.d
+	mkdir -p "$dir/zones" "$dir/run"
+	zone "$1" >"$dir/zones/example.org"
+	cat >"$dir/config" <<-EOF
+		options => {
+		  listen => [ 127.0.0.1:$port ]
+		  udp_threads = 1
+		  tcp_threads = 1
+		  run_dir = "$dir/run"
+		  state_dir = "$dir/run"
+		}
+	EOF
+	start "gdnsd-$1" "$peers/run" gdnsd -c "$dir" start
+	server "gdnsd-$1" "$1" "gdnsd" "${started[-1]}"
+}
+
+dnsmasq() { # COUNT
+	awk '{ print "10.0.0.1 " $1 }' "$work/$1" >"$work/$1.hosts"
+	start "dnsmasq-$1" "$peers/run" dnsmasq -d -C /dev/null -p $port -R --no-hosts --addn-hosts="$work/$1.hosts" \
+		--local=/example.org/ --listen-address=127.0.0.1 --bind-interfaces --user=root -x "" --local-ttl=3600
+	server "dnsmasq-$1" "$1" "dnsmasq" "${started[-1]}"
+}
+
+jitsud_options=
+peers=$build/bench/peers
+"$top/tests/bench/peers.sh" "$peers" || { peers='' && echo "no other servers here: their packages cannot be had"; }
+echo_back
+for count in "${counts[@]}"; do
+	jitsud "$count"
+	[ -n "$peers" ] || continue
+	knot "$count"
+	[ "$count" -gt 100000 ] || for peer in nsd gdnsd dnsmasq; do "$peer" "$count"; done
+done
 
 for ((round = 0; round < rounds; round++)); do
 	for key in "${order[@]}"; do
-		echo=""
-		[[ $key != echo-* ]] || echo=-e
-		# shellcheck disable=SC2086 # several words each
-		"$build/bench/flood" $echo -s $seconds 127.0.0.1 ${ports[$key]} ${pids[$key]} >>"$work/$key.result" \
-			2>"$work/flood.log" || fail "$key: $(cat "$work/flood.log")"
+		options=-r
+		[ "$key" != echo ] || options=-e
+		# shellcheck disable=SC2086 # several words
+		flood $options -s "$seconds" -w "$window" 127.0.0.1 ${ports[$key]} "$work/${names[$key]}" ${pids[$key]} \
+			>>"$work/$key.result" || fail "$key: $(cat "$work/flood.log")"
 	done
 done
 
-echo "Processor time, user and system, of the server's processes for an answer, loopback, saturated; median of"
-echo "$rounds runs of $seconds s, in turn, with $(nproc) processors shared by client and server. Absolute numbers are noise"
-echo "of this machine: compare rows of one run only."
+# column FILE NUMBER median|min|max
+column() {
+	awk -v c="$2" '{ print $c }' "$1" | sort -n | awk -v what="$3" '{ v[NR] = $1 }
+		END { h = int((NR + 1) / 2); print what == "min" ? v[1] : what == "max" ? v[NR] : NR % 2 ? v[h] : (v[h] + v[h + 1]) / 2 }'
+}
+# paired KEY KEY: the median of the rounds' ratios.
+paired() {
+	[ -e "$work/$2.result" ] || { echo - && return; }
+	paste -d' ' "$work/$1.result" "$work/$2.result" | awk '{ print $5 / $10 }' >"$work/ratios"
+	printf '%.2f\n' "$(column "$work/ratios" 1 median)"
+}
 echo
-printf '%-42s %9s %8s %8s %9s %10s %6s %6s\n' server "µs/answer" min max "x floor" "answers/s" lost bad
+echo "Processor time, user and system, of all processes of the server for an answer: loopback, saturated, names in any"
+echo "order, $rounds rounds of $seconds s in turn, each server's median; all servers on one processor, the client on"
+echo "another. Ratios are medians of the rounds' ratios: a busy machine shows less in them. Load: processor time until"
+echo "the last name is answered, and memory then (PSS), of all processes."
+echo
+printf '%-36s %8s %9s %7s %7s %8s %8s %9s %5s %4s %8s %8s\n' server names "µs/answer" min max "x floor" "x Knot" "answers/s" lost bad "load, s" "MB"
 for key in "${order[@]}"; do
-	sort -k5n "$work/$key.result" | awk -v label="${label[$key]}" -v floor="${floor:-0}" '
-		{ cost[NR] = $5; speed += $1 / $2; lost += $3; bad += $4 }
-		END {
-			middle = cost[int((NR + 1) / 2)]
-			printf "%-42s %9.2f %8.2f %8.2f %9.2f %10.0f %6d %6d\n", label, middle, cost[1], cost[NR],
-				floor ? middle / floor : 1, speed / NR, lost, bad
-		}'
-	floor=${floor:-$(sort -k5n "$work/$key.result" | awk '{ v[NR] = $5 } END { print v[int((NR + 1) / 2)] }')}
+	file=$work/$key.result
+	printf '%-36s %8s %9.2f %7.2f %7.2f %8s %8s %9.0f %5d %4d %8.2f %8s\n' "${label[$key]}" "${names[$key]}" \
+		"$(column "$file" 5 median)" "$(column "$file" 5 min)" "$(column "$file" 5 max)" \
+		"$(paired "$key" echo)" "$(paired "$key" "knot-${names[$key]}")" \
+		"$(awk '{ n += $1; t += $2 } END { print n / t }' "$file")" \
+		"$(awk '{ n += $3 } END { print n }' "$file")" "$(awk '{ n += $4 } END { print n }' "$file")" \
+		"$(awk -v ms="${load[$key]}" 'BEGIN { print ms / 1000 }')" "${memory[$key]}"
 done
-[ -n "$knotd" ] || echo "Knot DNS: skipped, knotd is not installed (package knot)"
 for key in "${order[@]}"; do
 	awk '$4 > 0 { exit 1 }' "$work/$key.result" || fail "$key: answers that are none"
 done

@@ -4,6 +4,8 @@
  */
 #include "common.h"
 
+#include <glob.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,8 +16,9 @@
 #define RETRY_NS 1000000000u
 
 struct names {
-	uint8_t (*wire)[QUESTION_MAX];
-	size_t *size, count;
+	uint8_t *wire; /* one after the other */
+	uint32_t *at;  /* count + 1 */
+	size_t count;
 	bool *answered;
 };
 
@@ -27,28 +30,29 @@ struct slot {
 static struct slot slots[WINDOW_MAX];
 static uint16_t due[WINDOW_MAX]; /* slots to be asked (again) */
 static size_t due_count;
+static uint64_t asked;
+static bool any_order;
 
 static struct names read_names(const char *path)
 {
 	struct names names = { 0 };
+	size_t used = 0, room = 0, places = 0;
 	char line[512];
 	FILE *file = fopen(path, "r");
 
 	if (!file)
 		err(1, "%s", path);
 	while (fgets(line, sizeof line, file)) {
-		size_t n = names.count++;
-
 		line[strcspn(line, "\n")] = '\0';
-		if ((n & (n - 1)) == 0) { /* full at each power of two */
-			size_t room = n ? 2 * n : 1;
-
-			names.wire = realloc(names.wire, room * sizeof *names.wire);
-			names.size = realloc(names.size, room * sizeof *names.size);
-			if (!names.wire || !names.size)
-				err(1, "memory");
-		}
-		names.size[n] = question(names.wire[n], line);
+		if (used + QUESTION_MAX > room)
+			names.wire = realloc(names.wire, room = 2 * room + QUESTION_MAX);
+		if (names.count + 2 > places)
+			names.at = realloc(names.at, (places = 2 * places + 2) * sizeof *names.at);
+		if (!names.wire || !names.at)
+			err(1, "memory");
+		names.at[names.count++] = (uint32_t)used;
+		used += question(names.wire + used, line);
+		names.at[names.count] = (uint32_t)used;
 	}
 	fclose(file);
 	if (names.count == 0)
@@ -57,72 +61,101 @@ static struct names read_names(const char *path)
 	return names;
 }
 
-/* µs of processor time, user and system, that those processes took so far. */
-static double processor_time(char **pids)
+/* The next in turn, or any. */
+static size_t pick(const struct names *names)
 {
-	double ticks = 0;
+	static uint64_t turn, state = UINT64_C(88172645463325252);
 
-	for (; *pids; pids++) {
-		unsigned long user, system;
-		char path[64], stat[1024], *after;
-		FILE *file;
-		size_t r;
-
-		snprintf(path, sizeof path, "/proc/%s/stat", *pids);
-		file = fopen(path, "r");
-		if (!file)
-			err(1, "%s", path);
-		r = fread(stat, 1, sizeof stat - 1, file);
-		stat[r] = '\0';
-		fclose(file);
-		after = strrchr(stat, ')'); /* proc(5): fields 14 and 15; the name is field 2 */
-		if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-				     &user, &system) != 2)
-			errx(1, "%s: not understood", path);
-		ticks += (double)(user + system);
-	}
-	return ticks * 1e6 / (double)sysconf(_SC_CLK_TCK);
+	if (!any_order)
+		return turn++ % names->count;
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (size_t)(((unsigned __int128)state * names->count) >> 64);
 }
 
-/* Asks for the due slots, each for its own name. */
-static void send_due(int fd, const struct names *names)
+/* µs of processor time, user and system, that those processes took so far, with all threads. */
+static double processor_time(char **pids)
 {
-	static struct mmsghdr messages[BATCH];
-	static struct iovec parts[BATCH];
-	static uint8_t wire[BATCH][QUESTION_MAX];
-	size_t done = 0;
+	double sum = 0;
 
-	while (done < due_count) {
+	for (; *pids; pids++) {
+		char pattern[64], stat[64];
+		glob_t tasks;
+
+		snprintf(pattern, sizeof pattern, "/proc/%s/task/*/schedstat", *pids);
+		if (glob(pattern, 0, NULL, &tasks) != 0)
+			errx(1, "no process %s", *pids);
+		for (size_t i = 0; i < tasks.gl_pathc; i++) {
+			FILE *file = fopen(tasks.gl_pathv[i], "r");
+
+			if (file && fgets(stat, sizeof stat, file))
+				sum += strtod(stat, NULL) / 1000;
+			if (file)
+				fclose(file);
+		}
+		globfree(&tasks);
+	}
+	return sum;
+}
+
+/* Asks for the due slots, each for its own name; for `most` of them. Questions of one size leave
+ * as one datagram that the kernel cuts (UDP_SEGMENT): so the client is not what saturates. */
+static void send_due(int fd, const struct names *names, size_t most)
+{
+	static uint8_t wire[BATCH * QUESTION_MAX];
+	size_t done = 0, count = due_count < most ? due_count : most;
+
+	while (done < count) {
+		union {
+			char bytes[CMSG_SPACE(sizeof(uint16_t))];
+			struct cmsghdr header;
+		} control = { .header = { .cmsg_level = SOL_UDP,
+					  .cmsg_type = UDP_SEGMENT,
+					  .cmsg_len = CMSG_LEN(sizeof(uint16_t)) } };
+		struct iovec part = { .iov_base = wire };
+		struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 		uint64_t now = now_ns();
+		uint16_t size = 0;
 		unsigned n = 0;
-		int r;
 
-		for (; n < BATCH && done + n < due_count; n++) {
+		for (; n < BATCH && done + n < count; n++) {
 			uint16_t id = due[done + n];
 			struct slot *slot = &slots[id];
-			size_t size = names->size[slot->name];
+			size_t this = names->at[slot->name + 1] - names->at[slot->name];
+			uint8_t *to = wire + part.iov_len;
 
-			memcpy(wire[n], names->wire[slot->name], size);
-			wire[n][0] = (uint8_t)(id >> 8);
-			wire[n][1] = (uint8_t)id;
-			parts[n] = (struct iovec){ wire[n], size };
-			messages[n].msg_hdr = (struct msghdr){ .msg_iov = &parts[n], .msg_iovlen = 1 };
+			if (n == 0)
+				size = (uint16_t)this;
+			if (this != size)
+				break;
+			memcpy(to, names->wire + names->at[slot->name], size);
+			to[0] = (uint8_t)(id >> 8);
+			to[1] = (uint8_t)id;
+			part.iov_len += size;
 			slot->sent = now;
 		}
-		r = sendmmsg(fd, messages, n, 0);
-		if (r < 0)
-			err(1, "sendmmsg");
-		done += (size_t)r;
+		if (n > 1) {
+			memcpy(CMSG_DATA(&control.header), &size, sizeof size);
+			message.msg_control = control.bytes;
+			message.msg_controllen = sizeof control.bytes;
+		}
+		if (sendmsg(fd, &message, 0) < 0)
+			err(1, "sendmsg");
+		done += n;
 	}
-	due_count = 0;
+	memmove(due, due + count, (due_count - count) * sizeof *due);
+	due_count -= count;
+	asked += count;
 }
 
 static void usage(void)
 {
-	fputs("usage: flood [-a] [-e] [-s SECONDS] [-w WINDOW] ADDRESS PORT FILE [PID]...\n"
-	      "Asks for the names of FILE in turn. -a: until each was answered once, then ends. -e: an\n"
-	      "echo is an answer. Prints answers, seconds, lost, not good, and the microseconds of\n"
-	      "processor time that the processes took for an answer.\n",
+	fputs("usage: flood [-a] [-e] [-q RATE] [-r] [-s SECONDS] [-w WINDOW] ADDRESS PORT FILE [PID]...\n"
+	      "Asks for the names of FILE in turn. -r: in any order. -a: until each was answered once,\n"
+	      "then ends. -e: an echo is an answer. -q: at most so many a second. Prints answers,\n"
+	      "seconds, lost, not good, and the microseconds of processor time that the processes took\n"
+	      "for an answer.\n",
 	      stderr);
 	exit(2);
 }
@@ -132,18 +165,20 @@ int main(int argc, char **argv)
 	static struct mmsghdr messages[BATCH];
 	static struct iovec parts[BATCH];
 	static uint8_t wire[BATCH][2048];
-	uint64_t seconds = 3, window = 128, began, now, swept;
-	size_t next = 0, good = 0, bad = 0, lost = 0, left;
+	uint64_t seconds = 3, rate = 0, window = 128, began, now, swept;
+	size_t good = 0, bad = 0, lost = 0, left;
 	bool all = false, echo = false;
 	int option, fd, buffer = 4 * 1024 * 1024;
 	struct sockaddr_in server;
 	struct names names;
 	double before, took;
 
-	while ((option = getopt(argc, argv, "aes:w:")) != -1) {
+	while ((option = getopt(argc, argv, "aeq:rs:w:")) != -1) {
 		switch (option) {
 		case 'a': all = true; break;
 		case 'e': echo = true; break;
+		case 'q': rate = number(optarg, "-q"); break;
+		case 'r': any_order = true; break;
 		case 's': seconds = number(optarg, "-s"); break;
 		case 'w': window = number(optarg, "-w"); break;
 		default: usage();
@@ -166,15 +201,18 @@ int main(int argc, char **argv)
 	before = processor_time(argv + optind + 3);
 	began = swept = now = now_ns();
 	for (uint16_t i = 0; i < window; i++) {
-		slots[i].name = next++ % names.count;
+		slots[i].name = pick(&names);
 		due[due_count++] = i;
 	}
 	while (now < began + seconds * 1000000000u && !(all && left == 0)) {
 		struct pollfd polled = { .fd = fd, .events = POLLIN };
 		int r;
 
-		send_due(fd, &names);
-		poll(&polled, 1, 100);
+		if (rate == 0)
+			send_due(fd, &names, SIZE_MAX);
+		else if ((now - began) * rate / 1000000000u > asked)
+			send_due(fd, &names, (now - began) * rate / 1000000000u - asked);
+		poll(&polled, 1, rate ? 1 : 100);
 		r = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
 		now = now_ns();
 		for (int i = 0; i < r; i++) {
@@ -192,7 +230,7 @@ int main(int argc, char **argv)
 				bad++;
 			}
 			slot->sent = 0;
-			slot->name = next++ % names.count;
+			slot->name = pick(&names);
 			due[due_count++] = id;
 		}
 		if (now - swept < RETRY_NS / 10)
