@@ -61,6 +61,7 @@ help:
 	@echo 'demo      the main job, shown on a real Xen, from a bare Debian 12'
 	@echo 'check     unit, scenario and lab tests'
 	@echo 'bench     the benchmarks, in the lab'
+	@echo 'bench-dns the one of DNS servers side by side'
 	@echo 'lab       a shell in the dom0 of the lab'
 	@echo 'deps      install the packages needed to build and test (asks apt)'
 	@echo 'install   to DESTDIR and PREFIX (default /usr/local)'
@@ -182,7 +183,12 @@ bench: deps
 bench-run: all
 	@tests/bench/run
 
+# One of them, on this machine alone: DNS servers side by side.
+bench-dns: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@tests/bench/run dns
+
 clean:
 	rm -rf build
 
-.PHONY: install deps check check-all units check-fast check-sanitize demo demo-run bench bench-run clean
+.PHONY: install deps check check-all units check-fast check-sanitize demo demo-run bench bench-run bench-dns clean
