@@ -290,14 +290,16 @@ char *writer_state(struct json_object *service, bool brief)
 	const char *state = json_object_object_get_ex(service, "state", &value) ?
 				    json_object_get_string(value) :
 				    "?";
+	bool failed = json_object_object_get_ex(service, "failures_in_row", NULL);
 	cleanup_free char *retry = NULL;
 
-	/* On its way to a second try, or to its end. */
-	if (!brief && json_object_object_get_ex(service, "error", NULL) &&
-	    (strcmp(state, "starting") == 0 || strcmp(state, "stopping") == 0))
-		return text_of("%s (failed)", state);
-	if (brief || (strcmp(state, "failed") != 0 && strcmp(state, "off") != 0) ||
-	    !json_object_object_get_ex(service, "retry", &value) ||
+	if (brief || strcmp(state, "ready") == 0 || strcmp(state, "paused") == 0 ||
+	    strcmp(state, "kept") == 0)
+		return text_of("%s", state);
+	/* On its way to another try, or to its end. A guest that once ended by itself is no failure. */
+	if (strcmp(state, "starting") == 0 || strcmp(state, "stopping") == 0)
+		return text_of(failed ? "%s (failed)" : "%s", state);
+	if (!json_object_object_get_ex(service, "retry", &value) ||
 	    json_object_get_double(value) <= 0)
 		return text_of("%s", state);
 	/* Rounded up: when it is over, it is. */
