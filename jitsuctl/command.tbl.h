@@ -79,7 +79,9 @@ COMMAND(unpin, "NAME...", 1, MANY, "let these services sleep again",
 	"jitsuctl unpin www")
 COMMAND(set, "NAME KEY=VALUE...", 2, MANY, "change keys of a service",
 	"Changes keys of the service, and says which of them are in force now and which from its next "
-	"boot on. Each argument is one key with its value, in which commas mean nothing; a key comes "
+	"boot on. A guest that sleeps in a suspend image is booted afresh at its next wake if a key was "
+	"changed that its domain is made of, and its notice says so; one that is paused goes on as it "
+	"is. Each argument is one key with its value, in which commas mean nothing; a key comes "
 	"several times for several values. KEY= without a value takes the key away. 'jitsuctl help "
 	"add' lists the keys.",
 	"jitsuctl set www ttl=30 idle=pause:2m,suspend:10m,destroy:1h\n"

@@ -150,7 +150,8 @@ FIELD(status, orphans, TEXTS,
 
 FIELD(changed, name, TEXT, "the service")
 FIELD(changed, now, TEXTS, "keys that count from now on")
-FIELD(changed, later, TEXTS, "keys that count from its next boot on")
+FIELD(changed, later, TEXTS, "keys that count from its next boot on; a suspend image of before, if one of them shapes the "
+      "domain, is not restored then")
 
 FIELD(subscribed, events, EVENTS, "the last events before this, the oldest first")
 

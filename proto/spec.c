@@ -243,6 +243,52 @@ struct json_object *spec_to_json(const struct spec *spec)
 	return object;
 }
 
+static bool shapes_domain(const char *key)
+{
+	static const char *const shaping[] = {
+		"name",
+		"uuid",
+		"kernel",
+		"ramdisk",
+		"cmdline",
+		"memory",
+		"vcpus",
+		"type",
+		"nic",
+		"mac",
+		"script",
+		"disk",
+		"rumprun_config",
+		"rumprun_addr",
+		"rumprun_mask",
+		"rumprun_gw",
+		"rumprun_hostname",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(shaping); i++)
+		if (strcmp(shaping[i], key) == 0)
+			return true;
+	return false;
+}
+
+uint64_t spec_digest(const struct spec *spec)
+{
+	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+	struct json_object *object = spec_to_json(spec);
+
+	json_object_object_foreach(object, key, value)
+	{
+		const char *text = shapes_domain(key) ? json_object_to_json_string(value) : "";
+
+		for (const char *c = *text ? key : ""; *c; c++)
+			hash = (hash ^ (uint8_t)*c) * UINT64_C(1099511628211);
+		for (; *text; text++)
+			hash = (hash ^ (uint8_t)*text) * UINT64_C(1099511628211);
+	}
+	json_object_put(object);
+	return hash ? hash : 1;
+}
+
 void spec_mac(const struct spec *spec, size_t i, uint8_t mac[6])
 {
 	uint32_t hash = 2166136261u; /* FNV-1a */

@@ -107,6 +107,9 @@ struct json_object *spec_pairs_to_json(const char *const *arguments, size_t coun
 
 /* The canonical object: every given key, in the table's order. The caller puts it. */
 struct json_object *spec_to_json(const struct spec *spec);
+/* A number of the keys that a domain is made of: while it is the same, a domain, or its suspend
+ * image, is as the specification says. Never 0. */
+uint64_t spec_digest(const struct spec *spec);
 
 /* The MAC of its i-th nic, given or derived from the UUID within Xen's 00:16:3e. */
 void spec_mac(const struct spec *spec, size_t i, uint8_t mac[6]);

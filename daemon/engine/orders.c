@@ -276,8 +276,8 @@ static void on_changed(void *arg, struct service *service, const struct error *e
 static bool is_live(const char *key)
 {
 	static const char *const live[] = {
-		"dns",	       "ip",	    "ttl",	"response_delay", "wait_limit",
-		"stop_mode",   "idle",	    "idle_by",	"idle_traffic",	  "shutdown_limit",
+		"ptr",	       "wake_any",  "dns",	"ip",	   "ttl",	   "response_delay",
+		"wait_limit",  "stop_mode", "idle",	"idle_by", "idle_traffic", "shutdown_limit",
 		"on_poweroff", "on_reboot", "on_crash", "pinned",
 	};
 

@@ -17,6 +17,8 @@ struct loop;
 struct backend;
 
 #define BACKEND_DESTROYED_BEHIND_US 255
+/* The note of one that was booted although it has an image. */
+#define BACKEND_CHANGED "its specification has changed since it was suspended"
 #define BACKEND_CONSOLE_MAX	    2048 /* bytes of a guest's last words, with the NUL */
 
 struct backend_config {
@@ -84,7 +86,7 @@ struct backend_table {
 	int (*check)(struct backend *backend, const struct spec *spec, char **addition,
 		     struct error *err);
 	/* Builds and starts the domain; takes spec. With `restore`, from its suspend image if there
-	 * is one that works. Ends in created (then perhaps frame, key, died), and there is no image
+	 * is one that works and is of that specification (spec_digest). Ends in created (then perhaps frame, key, died), and there is no image
 	 * any more, or in start_failed, after which nothing of it is left but an unused image. */
 	void (*start)(struct backend *backend, uint32_t id, uint32_t boot, bool restore,
 		      struct spec *spec);

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "proto/spec.h"
+#include "toolstack/backend.h"
 #include "toolstack/libxl/console.h"
 #include "toolstack/libxl/cpus.h"
 #include "toolstack/libxl/disk.h"
@@ -23,6 +24,7 @@
 
 static const uint8_t one[16] = { 0xab, [15] = 1 }, two[16] = { [15] = 2 };
 
+#define DIGEST 77
 #define HEADER "LibxlFmt\0\0\0\2"
 
 struct found {
@@ -88,18 +90,18 @@ static void test_life_of_an_image(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(each(images, &found), 0);
-	assert_int_equal(images_take(images, one, &err), -1);
+	assert_int_equal(images_take(images, one, DIGEST, &err), -1);
 	assert_int_equal(err.kind, ERROR_NONE);
 
 	/* Not there before it is whole. */
 	fd = images_create(images, one, &err);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, HEADER, sizeof HEADER), sizeof HEADER);
-	assert_int_equal(images_take(images, one, &err), -1);
+	assert_int_equal(images_take(images, one, DIGEST, &err), -1);
 	assert_int_equal(err.kind, ERROR_NONE);
 	assert_int_equal(each(images, &found), 0);
 	assert_false(images_has(images, one));
-	assert_int_equal(images_keep(images, one, fd, &err), 0);
+	assert_int_equal(images_keep(images, one, DIGEST, fd, &err), 0);
 	assert_true(images_has(images, one));
 	assert_false(images_has(images, two));
 	close(fd);
@@ -113,7 +115,7 @@ static void test_life_of_an_image(void **state)
 	assert_int_equal(each(images, &found), 1);
 	images_drop(images, one);
 	assert_int_equal(each(images, &found), 0);
-	assert_int_equal(images_keep(images, one, STDIN_FILENO, &err), -1);
+	assert_int_equal(images_keep(images, one, DIGEST, STDIN_FILENO, &err), -1);
 	close(images);
 }
 
@@ -126,26 +128,26 @@ static void test_attempts(void **state)
 	int fd = images_create(images, one, &err);
 
 	assert_int_equal(write(fd, HEADER, sizeof HEADER), sizeof HEADER);
-	assert_int_equal(images_keep(images, one, fd, &err), 0);
+	assert_int_equal(images_keep(images, one, DIGEST, fd, &err), 0);
 	close(fd);
 	for (int i = 0; i < 5; i++) {
-		fd = images_take(images, one, &err);
+		fd = images_take(images, one, DIGEST, &err);
 		assert_true(fd >= 0);
 		images_untouched(fd);
 		close(fd);
 	}
-	fd = images_take(images, one, &err);
+	fd = images_take(images, one, DIGEST, &err);
 	assert_int_equal(read(fd, header, 3), 3);
 	assert_string_equal(header, "Lib");
 	close(fd);
 	close(images);
 	/* It survives who took it. */
 	images = open_or_fail(*state);
-	fd = images_take(images, one, &err);
+	fd = images_take(images, one, DIGEST, &err);
 	if (geteuid() == 0)
 		assert_true(fd >= 0);
 	close(fd);
-	assert_int_equal(images_take(images, one, &err), -1);
+	assert_int_equal(images_take(images, one, DIGEST, &err), -1);
 	assert_int_equal(err.kind, ERROR_SYSTEM);
 	images_drop(images, one);
 	close(images);
@@ -157,14 +159,44 @@ static void test_damaged(void **state)
 	int images = open_or_fail(*state);
 	int fd = images_create(images, one, &err);
 
-	assert_int_equal(images_keep(images, one, fd, &err), 0);
-	assert_int_equal(images_take(images, one, &err), -1);
+	assert_int_equal(images_keep(images, one, DIGEST, fd, &err), 0);
+	assert_int_equal(images_take(images, one, DIGEST, &err), -1);
 	assert_int_equal(err.kind, ERROR_SYSTEM);
 	assert_non_null(strstr(err.text, "damaged"));
 	assert_int_equal(write(fd, "nothing that libxl has written", 30), 30);
-	assert_int_equal(images_take(images, one, &err), -1);
+	assert_int_equal(images_take(images, one, DIGEST, &err), -1);
 	assert_non_null(strstr(err.text, "damaged"));
 	close(fd);
+	images_drop(images, one);
+	/* Without what is written last. */
+	fd = images_create(images, one, &err);
+	assert_int_equal(write(fd, HEADER, sizeof HEADER), sizeof HEADER);
+	assert_int_equal(images_keep(images, one, DIGEST, fd, &err), 0);
+	assert_int_equal(ftruncate(fd, sizeof HEADER + 15), 0);
+	assert_int_equal(images_take(images, one, DIGEST, &err), -1);
+	assert_non_null(strstr(err.text, "cut short"));
+	close(fd);
+	close(images);
+}
+
+/* Of another specification: it is not tried, and is good for the one that it is of. */
+static void test_changed(void **state)
+{
+	struct error err;
+	int images = open_or_fail(*state);
+	int fd = images_create(images, one, &err);
+
+	assert_int_equal(write(fd, HEADER, sizeof HEADER), sizeof HEADER);
+	assert_int_equal(images_keep(images, one, DIGEST, fd, &err), 0);
+	close(fd);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(images_take(images, one, DIGEST + 1, &err), -1);
+		assert_string_equal(err.text, BACKEND_CHANGED);
+	}
+	fd = images_take(images, one, DIGEST, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	images_drop(images, one);
 	close(images);
 }
 
@@ -176,7 +208,7 @@ static void test_half_ones_are_deleted(void **state)
 	int images = open_or_fail(*state), fd;
 
 	fd = images_create(images, one, &err);
-	assert_int_equal(images_keep(images, one, fd, &err), 0);
+	assert_int_equal(images_keep(images, one, DIGEST, fd, &err), 0);
 	close(fd);
 	close(images_create(images, two, &err));
 	close(images);
@@ -441,6 +473,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_life_of_an_image, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_attempts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_ones_are_deleted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_folders_that_are_refused, setup, teardown),
 		cmocka_unit_test(test_last_words),

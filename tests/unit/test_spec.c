@@ -478,6 +478,44 @@ static void test_bad_pairs(void **state)
 	}
 }
 
+/* The same while a domain, or its image, is what the specification says. */
+static void test_digest(void **state)
+{
+	static const struct {
+		const char *keys;
+		bool same;
+	} cases[] = {
+		{ "", true },
+		{ ",\"ttl\":9,\"idle\":\"pause:2m\",\"wait_for_key\":\"up\",\"cpus\":\"1\"", true },
+		{ ",\"ip\":\"10.0.0.2\",\"dns\":[\"a\",\"b\"]", true },
+		{ ",\"type\":\"pvh\"", false },	 { ",\"kernel\":\"/l\"", false },
+		{ ",\"memory\":8192", false },	 { ",\"cmdline\":\"x\"", false },
+		{ ",\"nic\":\"br0\"", false },	 { ",\"disk\":\"/a.iso@xvda\"", false },
+		{ ",\"vcpus\":2", false },	 { ",\"ramdisk\":\"/k\"", false },
+	};
+	uint64_t first = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[512];
+		struct spec *spec;
+
+		snprintf(text, sizeof text, "{\"name\":\"a\"%s%s%s%s%s}",
+			 strstr(cases[i].keys, "dns") ? "" : ",\"dns\":\"a\"",
+			 strstr(cases[i].keys, "ip\"") ? "" : ",\"ip\":\"10.0.0.1\"",
+			 strstr(cases[i].keys, "kernel") ? "" : ",\"kernel\":\"/k\"",
+			 strstr(cases[i].keys, "memory") ? "" : ",\"memory\":4096",
+			 cases[i].keys);
+		spec = must(text, false);
+		assert_int_not_equal(spec_digest(spec), 0);
+		if (!i)
+			first = spec_digest(spec);
+		else if (cases[i].same != (spec_digest(spec) == first))
+			fail_msg("%s", cases[i].keys);
+		spec_free(spec);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +524,7 @@ int main(void)
 		cmocka_unit_test(test_too_long),     cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_life),	     cmocka_unit_test(test_over_size),
 		cmocka_unit_test(test_pairs),	     cmocka_unit_test(test_bad_pairs),
+		cmocka_unit_test(test_digest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

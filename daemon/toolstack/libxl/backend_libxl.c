@@ -67,34 +67,23 @@ static int adopt(struct backend *backend, const libxl_dominfo *info,
 	return 0;
 }
 
-/* An older jitsud has not said how and when it was made. */
-static void read_mark(const char *mark, struct backend_domain *out)
-{
-	char how[16];
-	unsigned long long created;
-
-	if (sscanf(mark, "%15s %llu", how, &created) != 2)
-		return;
-	out->restored = strcmp(how, BUILD_RESTORED) == 0;
-	out->created = created;
-}
-
 static int survey_domain(struct backend *backend, libxl_dominfo *info,
 			 struct backend_domain *out, struct error *err)
 {
 	struct xen *xen = deaths_xen(backend->deaths);
 	cleanup_free char *service = xen_read(xen, info->domid, BUILD_MARK_SERVICE);
-	cleanup_free char *whole = xen_read(xen, info->domid, BUILD_MARK_WHOLE);
 	cleanup_free char *suspending = xen_read(xen, info->domid, SLEEP_MARK);
+	struct build_mark mark;
+	bool whole = build_read_mark(xen, info->domid, &mark);
 	bool undone = whole && suspending && undo_suspend(backend, info);
 
 	*out = (struct backend_domain){
 		.domid = info->domid,
 		.whole = whole && (!suspending || undone),
 		.running = !info->paused && !info->shutdown,
+		.restored = mark.restored,
+		.created = mark.created,
 	};
-	if (whole)
-		read_mark(whole, out);
 	out->paused = out->whole && info->paused && !info->shutdown;
 	memcpy(out->uuid, libxl_uuid_bytearray_const(&info->uuid), sizeof out->uuid);
 	snprintf(out->service, sizeof out->service, "%s", service ? service : "");

@@ -117,13 +117,29 @@ static int plug(const struct spec *spec, const struct plan *plan, struct build *
 	return 0;
 }
 
-static int release(struct xen *xen, uint32_t domid, bool restored, struct error *err)
+#define RESTORED "restored"
+
+bool build_read_mark(struct xen *xen, uint32_t domid, struct build_mark *out)
 {
+	cleanup_free char *mark = xen_read(xen, domid, BUILD_MARK_WHOLE);
+	unsigned long long created, digest;
+	char how[16];
+
+	*out = (struct build_mark){ 0 };
+	if (mark && sscanf(mark, "%15s %llu %llx", how, &created, &digest) == 3)
+		*out = (struct build_mark){ strcmp(how, RESTORED) == 0, created, digest };
+	return mark != NULL;
+}
+
+static int release(struct xen *xen, const struct spec *spec, const struct build *build,
+		   struct error *err)
+{
+	uint32_t domid = build->domid;
 	char mark[64];
 	int rc;
 
-	snprintf(mark, sizeof mark, "%s %llu", restored ? BUILD_RESTORED : BUILD_BOOTED,
-		 (unsigned long long)now());
+	snprintf(mark, sizeof mark, "%s %llu %llx", build->restored ? RESTORED : "booted",
+		 (unsigned long long)now(), (unsigned long long)spec_digest(spec));
 	if (!xen_write(xen, domid, BUILD_MARK_WHOLE, mark))
 		return error_errno(err, "cannot write the mark of domain %u to xenstore", domid);
 	rc = libxl_domain_unpause(xen->ctx, domid, NULL);
@@ -153,7 +169,7 @@ static int finish(struct xen *xen, const struct spec *spec, const struct plan *p
 		return error_errno(err, "cannot write the rumprun configuration to xenstore");
 	if (images >= 0)
 		images_drop(images, spec->uuid);
-	if (release(xen, build->domid, build->restored, err) < 0)
+	if (release(xen, spec, build, err) < 0)
 		return -1;
 	build->at = now();
 	log_debug("domain %u: checked and made in %u µs, devices written in %u, plugged in %u, "
@@ -190,7 +206,7 @@ int build_start(struct xen *xen, const struct spec *spec, int images, bool resto
 	if (restore && images >= 0) {
 		struct error damage;
 
-		image = images_take(images, spec->uuid, &damage);
+		image = images_take(images, spec->uuid, spec_digest(spec), &damage);
 		if (damage.kind)
 			snprintf(made.note, sizeof made.note, "%s", damage.text);
 	}

@@ -21,9 +21,16 @@ struct xen;
  * domain of ours, and in one that is built to the end. */
 #define BUILD_MARK_SERVICE PLAN_MARK_SERVICE
 #define BUILD_MARK_WHOLE   "jitsu/built"
-/* What the latter says: how it was made, and when, CLOCK_MONOTONIC in µs. */
-#define BUILD_BOOTED   "booted"
-#define BUILD_RESTORED "restored"
+
+/* What the latter says of how the domain was made. */
+struct build_mark {
+	bool restored;
+	uint64_t created; /* CLOCK_MONOTONIC in µs; 0: not known */
+	uint64_t digest;  /* of its specification; 0: not known */
+};
+
+/* False if it has none; an older jitsud's says nothing. */
+bool build_read_mark(struct xen *xen, uint32_t domid, struct build_mark *out);
 
 struct build {
 	uint32_t domid;

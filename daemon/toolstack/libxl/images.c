@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "toolstack/backend.h"
 
 #define FIELD	    "suspend_dir"
 #define SUFFIX	    ".save"
@@ -127,14 +128,46 @@ int images_create(int images, const uint8_t uuid[16], struct error *err)
 	return fd < 0 ? error_errno(err, "cannot make suspend image %s", name) : fd;
 }
 
-int images_keep(int images, const uint8_t uuid[16], int fd, struct error *err)
+/* Behind the stream, which knows its own end: what its domain was made from. */
+struct trailer {
+	char magic[8];
+	uint64_t digest;
+};
+
+static const char magic[8] = "jitsu 1";
+
+static bool write_trailer(int fd, uint64_t digest)
+{
+	struct trailer trailer = { .digest = digest };
+
+	memcpy(trailer.magic, magic, sizeof magic);
+	return lseek(fd, 0, SEEK_END) >= 0 &&
+	       write(fd, &trailer, sizeof trailer) == (ssize_t)sizeof trailer;
+}
+
+/* 0 if there is none. */
+static uint64_t read_trailer(int fd)
+{
+	struct trailer trailer;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof trailer ||
+	    pread(fd, &trailer, sizeof trailer, st.st_size - (off_t)sizeof trailer) !=
+		    (ssize_t)sizeof trailer ||
+	    memcmp(trailer.magic, magic, sizeof magic) != 0)
+		return 0;
+	return trailer.digest;
+}
+
+int images_keep(int images, const uint8_t uuid[16], uint64_t digest, int fd, struct error *err)
 {
 	char half[NAME_SIZE], whole[NAME_SIZE];
 
 	make_name(half, uuid, SUFFIX_HALF);
 	make_name(whole, uuid, SUFFIX);
 	/* Costs nothing on a tmpfs. */
-	if (fdatasync(fd) < 0 || renameat(images, half, images, whole) < 0 || fsync(images) < 0)
+	if (!write_trailer(fd, digest) || fdatasync(fd) < 0 ||
+	    renameat(images, half, images, whole) < 0 || fsync(images) < 0)
 		return error_errno(err, "cannot keep suspend image %s", whole);
 	return 0;
 }
@@ -164,10 +197,11 @@ static bool count_attempt(int fd)
 	return false;
 }
 
-int images_take(int images, const uint8_t uuid[16], struct error *err)
+int images_take(int images, const uint8_t uuid[16], uint64_t digest, struct error *err)
 {
 	cleanup_close int fd = -1;
 	char name[NAME_SIZE];
+	uint64_t made;
 
 	err->kind = ERROR_NONE;
 	make_name(name, uuid, SUFFIX);
@@ -178,6 +212,11 @@ int images_take(int images, const uint8_t uuid[16], struct error *err)
 		return error_errno(err, "cannot open suspend image %s", name);
 	if (!has_header(fd))
 		return error_set(err, ERROR_SYSTEM, "suspend image %s is damaged", name);
+	made = read_trailer(fd);
+	if (!made)
+		return error_set(err, ERROR_SYSTEM, "suspend image %s is cut short", name);
+	if (made != digest)
+		return error_set(err, ERROR_CONFLICT, BACKEND_CHANGED);
 	if (!count_attempt(fd))
 		return error_set(err, ERROR_SYSTEM, "suspend image %s could not be restored twice",
 				 name);

@@ -17,16 +17,17 @@ int images_open(const char *path, struct error *err);
 
 /* A new file to write an image to, in place of an old one that is half written. -1 with an error. */
 int images_create(int images, const uint8_t uuid[16], struct error *err);
-/* It is complete: on disk, and from here on the service's image. 0, or -1 with an error. */
-int images_keep(int images, const uint8_t uuid[16], int fd, struct error *err);
+/* It is complete: on disk, and from here on the service's image, of a domain that was made from a
+ * specification of this digest. 0, or -1 with an error. */
+int images_keep(int images, const uint8_t uuid[16], uint64_t digest, int fd, struct error *err);
 
 /*
- * To restore from. What comes of it is told by images_drop, or by images_untouched if the image is
+ * To restore from, if it is of this digest. What comes of it is told by images_drop, or by images_untouched if the image is
  * still good: one whose restore has twice ended without either (libxl 4.17 dies of some broken
  * streams) is not given out a third time. -1 with errno ENOENT if there is none, or with *err
  * filled (else its kind is ERROR_NONE) if there is one that is no good.
  */
-int images_take(int images, const uint8_t uuid[16], struct error *err);
+int images_take(int images, const uint8_t uuid[16], uint64_t digest, struct error *err);
 void images_untouched(int fd);
 /* There is a whole one. */
 bool images_has(int images, const uint8_t uuid[16]);

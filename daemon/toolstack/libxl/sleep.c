@@ -68,14 +68,16 @@ static int save(struct xen *xen, uint32_t domid, int images, const uint8_t uuid[
 		struct error *err)
 {
 	cleanup_close int fd = images_create(images, uuid, err);
+	struct build_mark mark;
 	int rc;
 
 	if (fd < 0)
 		return -1;
+	build_read_mark(xen, domid, &mark);
 	rc = libxl_domain_suspend(xen->ctx, domid, fd, 0, NULL);
 	if (rc)
 		return xen_error(xen, rc, err, "cannot suspend domain %u", domid);
-	return images_keep(images, uuid, fd, err);
+	return images_keep(images, uuid, mark.digest, fd, err);
 }
 
 /* As it was before. */

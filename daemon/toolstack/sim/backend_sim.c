@@ -27,8 +27,9 @@ struct sim {
 	enum phase phase, before; /* before: the one that a pause or a stop has interrupted */
 	uint32_t id, boot, domid;
 	uint64_t began, created, heard, keyed; /* when; 0: not yet */
-	bool restoring, restore_failed;
-	bool was_paused; /* when its stop began */
+	bool restoring;
+	const char *note; /* why it is booted although it was to be restored; "" if not */
+	bool was_paused;  /* when its stop began */
 	struct spec *spec;
 	bool conflict; /* its name was taken */
 	struct timer *timer, *key;
@@ -53,6 +54,7 @@ struct deed {
 /* A suspend image. */
 struct image {
 	uint8_t uuid[16];
+	uint64_t digest; /* of the specification that its domain was made from */
 	LIST_ENTRY(image) entry;
 };
 
@@ -170,17 +172,16 @@ static void sim_discard(struct backend *backend, const uint8_t uuid[16])
 	free(image);
 }
 
-static void keep_image(struct backend *backend, const uint8_t uuid[16])
+static void keep_image(struct backend *backend, const struct spec *spec)
 {
-	struct image *image;
+	struct image *image = calloc(1, sizeof *image);
 
-	if (find_image(backend, uuid))
-		return;
-	image = calloc(1, sizeof *image);
 	if (!image)
 		abort();
-	memcpy(image->uuid, uuid, 16);
-	LIST_INSERT_HEAD(images_of(backend, uuid), image, entry);
+	sim_discard(backend, spec->uuid);
+	memcpy(image->uuid, spec->uuid, sizeof image->uuid);
+	image->digest = spec_digest(spec);
+	LIST_INSERT_HEAD(images_of(backend, spec->uuid), image, entry);
 }
 
 static void sim_close(struct backend *backend)
@@ -269,13 +270,13 @@ static void end_build(struct sim *sim)
 {
 	struct backend *backend = sim->backend;
 	const struct spec *spec = sim->spec;
-	struct backend_created created = { .note = "" };
+	struct backend_created created = { .note = sim->note };
 	struct error err;
 
 	if (sim->restoring && spec->sim_restore_fail && !sim->conflict) {
 		/* Once more, afresh. */
 		sim->restoring = false;
-		sim->restore_failed = true;
+		sim->note = spec->sim_restore_fail;
 		set_due(sim, usec(spec->sim_boot, BOOT_MS));
 		return;
 	}
@@ -292,8 +293,6 @@ static void end_build(struct sim *sim)
 		backend->sink.start_failed(backend->arg, id, boot, &err);
 		return;
 	}
-	if (sim->restore_failed)
-		created.note = spec->sim_restore_fail;
 	sim_discard(backend, spec->uuid);
 	sim->domid = ++backend->last_domid;
 	LIST_INSERT_HEAD(&backend->domids[sim->domid % BUCKETS], sim, by_domid);
@@ -360,6 +359,7 @@ static void on_key(void *arg)
 static void sim_start(struct backend *backend, uint32_t id, uint32_t boot, bool restore,
 		      struct spec *spec)
 {
+	const struct image *image = restore ? find_image(backend, spec->uuid) : NULL;
 	struct sim *sim = calloc(1, sizeof *sim);
 	uint64_t wait;
 
@@ -367,7 +367,8 @@ static void sim_start(struct backend *backend, uint32_t id, uint32_t boot, bool 
 		abort();
 	*sim = (struct sim){ .backend = backend, .id = id, .boot = boot, .spec = spec };
 	sim->conflict = name_is_taken(backend, spec->name);
-	sim->restoring = restore && find_image(backend, spec->uuid);
+	sim->restoring = image && image->digest == spec_digest(spec);
+	sim->note = image && !sim->restoring ? BACKEND_CHANGED : "";
 	sim->began = loop_now(backend->loop);
 	sim->timer = timer_new(backend->loop, on_sim, sim);
 	sim->key = timer_new(backend->loop, on_key, sim);
@@ -484,7 +485,7 @@ static void end_suspend(struct backend *backend, const struct deed *deed, struct
 		tell_stopped(backend, deed, BACKEND_GONE, &err);
 		return;
 	}
-	keep_image(backend, sim->spec->uuid);
+	keep_image(backend, sim->spec);
 	sim_free(sim);
 	tell_stopped(backend, deed, BACKEND_SUSPENDED, NULL);
 }
