@@ -374,7 +374,7 @@ static void test_suspend_and_restore(void **state)
 	assert_int_equal(survey(w, &host), 0);
 	happened(w, "image 1; ");
 	assert_int_equal(host.memory_free, host.memory_total);
-	restore(w, 1, 2, ",\"nic\":\"br0\",\"sim_restore\":33");
+	restore(w, 1, 2, ",\"memory\":4096,\"nic\":\"br0\",\"sim_restore\":33");
 	pass(w, 1000);
 	happened(w, "created 1/2 d2 1140-1173 restored; ");
 	assert_int_equal(survey(w, NULL), 1);
@@ -388,6 +388,15 @@ static void test_suspend_and_restore(void **state)
 	start(w, 1, 3, "");
 	pass(w, 20);
 	happened(w, "created 1/3 d3 2160-2180; ");
+	survey(w, NULL);
+	happened(w, "");
+	/* What it was made of has changed. */
+	stop(w, 1, 3, SPEC_STOP_SUSPEND);
+	pass(w, 20);
+	w->log[0] = '\0';
+	restore(w, 1, 4, ",\"memory\":8192");
+	pass(w, 20);
+	happened(w, "created 1/4 d4 2200-2220 " BACKEND_CHANGED "; ");
 	survey(w, NULL);
 	happened(w, "");
 }
