@@ -116,6 +116,9 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config, struct e
 		error_set(err, ERROR_SYSTEM, "out of memory or descriptors");
 		goto fail;
 	}
+	if (dns->settings->tcp_connections)
+		listen_limit(dns->listener, dns->settings->tcp_connections,
+			     dns->settings->tcp_per_network, &dns->settings->exempt);
 	dns->special = special_new(config->forward_special, config->forward_special_count, err);
 	if (!dns->special)
 		goto fail;

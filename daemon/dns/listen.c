@@ -55,6 +55,12 @@ struct listener *listen_new(struct loop *loop, const int *udp_fds, size_t udp_co
 	return NULL;
 }
 
+void listen_limit(struct listener *listener, uint32_t connections, uint32_t per_network,
+		  const struct acl *exempt)
+{
+	tcp_limit(listener->tcp, connections, per_network, exempt);
+}
+
 void listen_start(struct listener *listener)
 {
 	udp_start(listener->udp);

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 struct hot;
+struct acl;
 struct loop;
 struct listener;
 
@@ -50,6 +51,9 @@ typedef void listen_fn(void *arg, const struct client *client, uint8_t *packet, 
 struct listener *listen_new(struct loop *loop, const int *udp_fds, size_t udp_count,
 			    const int *tcp_fds, size_t tcp_count, struct hot *hot, listen_fn *fn,
 			    void *arg);
+/* See tcp_limit. */
+void listen_limit(struct listener *listener, uint32_t connections, uint32_t per_network,
+		  const struct acl *exempt);
 void listen_start(struct listener *listener);
 void listen_free(struct listener *listener);
 

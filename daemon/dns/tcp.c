@@ -9,7 +9,9 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "dns/acl.h"
 #include "dns/dns.h"
+#include "dns/hash.h"
 
 #define PREFIX 2 /* bytes of length before each message */
 #define IN_ROOM 2048
@@ -17,14 +19,16 @@
 #define ACCEPTS_PER_TURN 16
 #define ACCEPT_PAUSE USEC_PER_SEC /* when there are no descriptors left */
 
+#define NETWORK_BUCKETS 1024
+
 struct connection {
 	TAILQ_ENTRY(connection) entry; /* the longest idle first */
+	LIST_ENTRY(connection) same;   /* those of its network, and of some others */
 	struct tcp *tcp;
 	int fd;
 	struct watch *watch;
-	struct sockaddr_in6 peer; /* or sockaddr_in */
-	socklen_t peer_size;
-	uint32_t slot, generation;
+	struct client client; /* as its queries have it: with slot and generation */
+	uint64_t network;
 	uint64_t active;
 	unsigned outstanding; /* queries not answered yet */
 	unsigned events;
@@ -51,9 +55,18 @@ struct tcp {
 	bool started;
 	struct timer *idle, *pause;
 	uint32_t generation;
-	unsigned open;
+	uint32_t max, per_network;
+	const struct acl *exempt;
+	uint32_t open;
+	size_t held; /* bytes in the buffers of all */
+	uint64_t key;
 	TAILQ_HEAD(, connection) connections;
-	struct connection *slots[TCP_CONNECTIONS_MAX];
+	LIST_HEAD(, connection) networks[NETWORK_BUCKETS];
+	struct slot {
+		struct connection *connection; /* NULL: free, and the next free one is */
+		uint32_t next;
+	} *slots;
+	uint32_t slot_count, free_slot; /* free_slot == slot_count: none is free */
 };
 
 static void on_accept(void *arg, unsigned events);
@@ -73,7 +86,9 @@ struct tcp *tcp_new(struct loop *loop, const int *fds, size_t count, listen_fn *
 	tcp->fn = fn;
 	tcp->arg = arg;
 	tcp->count = count;
+	tcp->max = TCP_CONNECTIONS_MAX;
 	TAILQ_INIT(&tcp->connections);
+	arc4random_buf(&tcp->key, sizeof tcp->key);
 	for (size_t i = 0; i < count; i++)
 		tcp->doors[i] = (struct door){ .tcp = tcp, .fd = fds[i] };
 	tcp->idle = timer_new(loop, on_idle, tcp);
@@ -89,6 +104,14 @@ struct tcp *tcp_new(struct loop *loop, const int *fds, size_t count, listen_fn *
 fail:
 	tcp_free(tcp);
 	return NULL;
+}
+
+void tcp_limit(struct tcp *tcp, uint32_t connections, uint32_t per_network,
+	       const struct acl *exempt)
+{
+	tcp->max = connections;
+	tcp->per_network = per_network;
+	tcp->exempt = exempt;
 }
 
 static void accept_events(struct tcp *tcp, unsigned events)
@@ -113,8 +136,11 @@ static void release(struct connection *c)
 	struct tcp *tcp = c->tcp;
 
 	TAILQ_REMOVE(&tcp->connections, c, entry);
-	tcp->slots[c->slot] = NULL;
+	LIST_REMOVE(c, same);
+	tcp->slots[c->client.connection] = (struct slot){ NULL, tcp->free_slot };
+	tcp->free_slot = c->client.connection;
 	tcp->open--;
+	tcp->held -= c->in_room + c->out_room;
 	watch_free(c->watch);
 	close(c->fd);
 	free(c->in);
@@ -136,6 +162,7 @@ void tcp_free(struct tcp *tcp)
 	}
 	timer_free(tcp->idle);
 	timer_free(tcp->pause);
+	free(tcp->slots);
 	free(tcp);
 }
 
@@ -178,6 +205,41 @@ static void on_idle(void *arg)
 	arm_idle(tcp);
 }
 
+static bool is_holding(const struct connection *c)
+{
+	return c->in_room > IN_ROOM || c->out_room > OUT_ROOM;
+}
+
+/* Grows one of c's buffers. What all hold is bounded: others that hold much and are idle go for it. */
+static bool grow(struct connection *c, uint8_t **buffer, size_t *room, size_t wanted)
+{
+	struct tcp *tcp = c->tcp;
+	struct connection *other, *next;
+	uint8_t *grown;
+
+	for (other = TAILQ_FIRST(&tcp->connections);
+	     other && tcp->held + wanted - *room > TCP_HELD_MAX; other = next) {
+		next = TAILQ_NEXT(other, entry);
+		if (other != c && !other->handling && is_idle(other) && is_holding(other))
+			release(other);
+	}
+	grown = tcp->held + wanted - *room <= TCP_HELD_MAX ? realloc(*buffer, wanted) : NULL;
+	if (!grown)
+		return false;
+	tcp->held += wanted - *room;
+	*buffer = grown;
+	*room = wanted;
+	return true;
+}
+
+static void give_back(struct connection *c, uint8_t **buffer, size_t *room)
+{
+	free(*buffer);
+	*buffer = NULL;
+	c->tcp->held -= *room;
+	*room = 0;
+}
+
 static void write_out(struct connection *c)
 {
 	while (c->out_size && !c->broken) {
@@ -194,8 +256,11 @@ static void write_out(struct connection *c)
 		c->out_size -= (size_t)r;
 		touch(c);
 	}
-	if (!c->out_size)
-		c->out_start = 0;
+	if (c->out_size)
+		return;
+	c->out_start = 0;
+	if (c->out_room > OUT_ROOM)
+		give_back(c, &c->out, &c->out_room);
 }
 
 static bool may_read(const struct connection *c)
@@ -247,21 +312,18 @@ static void take_messages(struct connection *c)
 
 	while (!c->broken && may_read(c) && c->in_size - at >= PREFIX) {
 		size_t size = message_size(c, at);
-		struct client client = { .stream = true,
-					 .connection = c->slot,
-					 .peer_size = c->peer_size,
-					 .generation = c->generation };
-
 		if (c->in_size - at - PREFIX < size)
 			break;
-		memcpy(&client.peer, &c->peer, c->peer_size);
 		c->outstanding++;
 		touch(c);
-		tcp->fn(tcp->arg, &client, c->in + at + PREFIX, size, c->active);
+		tcp->fn(tcp->arg, &c->client, c->in + at + PREFIX, size, c->active);
 		at += PREFIX + size;
 	}
 	c->in_size -= at;
-	memmove(c->in, c->in + at, c->in_size);
+	if (c->in_size)
+		memmove(c->in, c->in + at, c->in_size);
+	else if (c->in_room > IN_ROOM)
+		give_back(c, &c->in, &c->in_room);
 }
 
 static void read_in(struct connection *c)
@@ -271,15 +333,9 @@ static void read_in(struct connection *c)
 
 	if (room < IN_ROOM)
 		room = IN_ROOM;
-	if (room > c->in_room) {
-		uint8_t *in = realloc(c->in, room);
-
-		if (!in) {
-			c->broken = true;
-			return;
-		}
-		c->in = in;
-		c->in_room = room;
+	if (room > c->in_room && !grow(c, &c->in, &c->in_room, room)) {
+		c->broken = true;
+		return;
 	}
 	if (c->in_size == c->in_room)
 		return;
@@ -323,17 +379,13 @@ static void queue_out(struct connection *c, const uint8_t *packet, size_t size)
 	}
 	if (c->out_room - end < need) {
 		size_t room = c->out_room ? c->out_room : OUT_ROOM;
-		uint8_t *out;
 
 		while (room - end < need)
 			room *= 2;
-		out = realloc(c->out, room);
-		if (!out) {
+		if (!grow(c, &c->out, &c->out_room, room)) {
 			c->broken = true;
 			return;
 		}
-		c->out = out;
-		c->out_room = room;
 	}
 	c->out[end] = (uint8_t)(size >> 8);
 	c->out[end + 1] = (uint8_t)size;
@@ -343,9 +395,9 @@ static void queue_out(struct connection *c, const uint8_t *packet, size_t size)
 
 void tcp_reply(struct tcp *tcp, const struct client *client, const uint8_t *packet, size_t size)
 {
-	struct connection *c = tcp->slots[client->connection];
+	struct connection *c = tcp->slots[client->connection].connection;
 
-	if (!c || c->generation != client->generation)
+	if (!c || c->client.generation != client->generation)
 		return;
 	c->outstanding--;
 	if (size)
@@ -354,13 +406,13 @@ void tcp_reply(struct tcp *tcp, const struct client *client, const uint8_t *pack
 		settle(c);
 }
 
-/* Room for one more: the longest idle has to go. */
-static bool make_room(struct tcp *tcp)
+/* The longest idle has to go, among all or those of one network. */
+static bool make_room(struct tcp *tcp, const uint64_t *network)
 {
 	struct connection *c;
 
 	TAILQ_FOREACH(c, &tcp->connections, entry) {
-		if (is_idle(c)) {
+		if (is_idle(c) && (!network || c->network == *network)) {
 			release(c);
 			return true;
 		}
@@ -368,41 +420,75 @@ static bool make_room(struct tcp *tcp)
 	return false;
 }
 
-static void add_connection(struct tcp *tcp, int fd, const void *peer, socklen_t peer_size)
+/* So many are open already from that network. */
+static uint32_t count_network(const struct tcp *tcp, uint64_t network, unsigned bucket)
 {
-	struct connection *c;
-	uint32_t slot = 0;
+	const struct connection *c;
+	uint32_t count = 0;
+
+	LIST_FOREACH(c, &tcp->networks[bucket], same)
+		count += c->network == network;
+	return count;
+}
+
+static bool take_slot(struct tcp *tcp, struct connection *c)
+{
+	uint32_t slot = tcp->free_slot;
+
+	if (slot == tcp->slot_count) {
+		uint32_t count = slot ? slot * 2 : 64;
+		struct slot *slots = reallocarray(tcp->slots, count, sizeof *slots);
+
+		if (!slots)
+			return false;
+		for (uint32_t i = slot; i < count; i++)
+			slots[i] = (struct slot){ NULL, i + 1 };
+		tcp->slots = slots;
+		tcp->slot_count = count;
+	}
+	tcp->free_slot = tcp->slots[slot].next;
+	tcp->slots[slot].connection = c;
+	c->client.connection = slot;
+	return true;
+}
+
+static void add_connection(struct tcp *tcp, int fd, const struct client *client)
+{
+	uint64_t network = acl_network(&client->peer.any);
+	unsigned bucket = hash_mix(network ^ tcp->key, UINT64_C(0x9e3779b97f4a7c15)) %
+			  NETWORK_BUCKETS;
+	struct connection *c = NULL;
 	int on = 1;
 
-	if (tcp->open == TCP_CONNECTIONS_MAX && !make_room(tcp)) {
-		close(fd);
-		return;
-	}
+	if (tcp->per_network && !acl_has(tcp->exempt, &client->peer.any) &&
+	    count_network(tcp, network, bucket) >= tcp->per_network && !make_room(tcp, &network))
+		goto fail;
+	if (tcp->open >= tcp->max && !make_room(tcp, NULL))
+		goto fail;
 	c = calloc(1, sizeof *c);
-	if (!c) {
-		close(fd);
-		return;
-	}
-	while (tcp->slots[slot])
-		slot++;
+	if (!c)
+		goto fail;
 	c->tcp = tcp;
 	c->fd = fd;
-	c->slot = slot;
-	c->peer_size = peer_size < sizeof c->peer ? peer_size : sizeof c->peer;
-	memcpy(&c->peer, peer, c->peer_size);
-	c->generation = ++tcp->generation;
+	c->client = *client;
+	c->client.stream = true;
+	c->client.generation = ++tcp->generation;
+	c->network = network;
 	c->active = loop_now(tcp->loop);
 	c->events = WATCH_READ;
 	c->watch = watch_new(tcp->loop, fd, WATCH_READ, on_connection, c);
-	if (!c->watch) {
-		free(c);
-		close(fd);
-		return;
-	}
+	if (!c->watch || !take_slot(tcp, c))
+		goto fail;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	tcp->slots[slot] = c;
 	tcp->open++;
 	TAILQ_INSERT_TAIL(&tcp->connections, c, entry);
+	LIST_INSERT_HEAD(&tcp->networks[bucket], c, same);
+	return;
+fail:
+	if (c)
+		watch_free(c->watch);
+	free(c);
+	close(fd);
 }
 
 static void on_accept(void *arg, unsigned events)
@@ -412,13 +498,12 @@ static void on_accept(void *arg, unsigned events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		struct sockaddr_in6 peer = { 0 };
-		socklen_t size = sizeof peer;
-		int fd = accept4(door->fd, (struct sockaddr *)&peer, &size,
+		struct client client = { .peer_size = sizeof client.peer };
+		int fd = accept4(door->fd, &client.peer.any, &client.peer_size,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			add_connection(tcp, fd, &peer, size);
+			add_connection(tcp, fd, &client);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

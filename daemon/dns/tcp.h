@@ -4,15 +4,22 @@
 
 #include "dns/listen.h"
 
-#define TCP_CONNECTIONS_MAX 512
+#define TCP_CONNECTIONS_MAX 512 /* unless tcp_limit says otherwise */
 #define TCP_IDLE_USEC (10 * USEC_PER_SEC)
 #define TCP_OUTSTANDING_MAX 256		  /* then a connection is not read until answers went out */
 #define TCP_QUEUED_HIGH (64u * 1024)	  /* … until its client has read some */
 #define TCP_QUEUED_MAX (256u * 1024)	  /* then it is closed */
+#define TCP_HELD_MAX (32u * 1024 * 1024)  /* in all buffers: then the longest idle that has some goes */
 
+struct acl;
 struct tcp;
 
 struct tcp *tcp_new(struct loop *loop, const int *fds, size_t count, listen_fn *fn, void *arg);
+/* connections: at once; per_network: of them, of one client network but those in exempt (0: no
+ * bound). Beyond either the longest idle is closed to make room, or the new one if none is idle.
+ * Before tcp_start; exempt is kept by reference. */
+void tcp_limit(struct tcp *tcp, uint32_t connections, uint32_t per_network,
+	       const struct acl *exempt);
 void tcp_start(struct tcp *tcp);
 void tcp_free(struct tcp *tcp);
 /* size 0: there is no answer. */

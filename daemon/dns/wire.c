@@ -303,13 +303,16 @@ static int put_sections(struct wire *wire, knot_pkt_t *pkt, const struct wire_qu
 static size_t build_bare(struct wire *wire, const struct wire_query *query,
 			 const struct wire_reply *reply, uint8_t *out)
 {
-	size_t size = build_header(query, reply->rcode, out);
 	knot_pkt_t *pkt;
 
 	if (!query->edns)
-		return size;
+		return build_header(query, reply->rcode, out);
 	pkt = knot_pkt_new(out, query->limit, &wire->mm);
-	if (!pkt || put_sections(wire, pkt, query, reply) != KNOT_EOK)
+	if (!pkt)
+		return build_header(query, WIRE_SERVFAIL, out);
+	knot_pkt_clear(pkt);
+	build_header(query, reply->rcode, out);
+	if (put_sections(wire, pkt, query, reply) != KNOT_EOK)
 		return build_header(query, WIRE_SERVFAIL, out);
 	return pkt->size;
 }
