@@ -42,6 +42,7 @@ CONFIG(services, 0, "services", "services", TEXTS, 0, 64, NULL, "FILE", "a JSON 
 CONFIG(services_dir, 0, "services-dir", "services_dir", TEXT, 0, 0, "/etc/jitsu/services.d", "DIR", "a folder of *.json files, each one service or an array of them")
 CONFIG(boots, 0, "boots", "boots", NUMBER, 1, 64, "4", "N", "how many guests may be building at once; others queue")
 CONFIG(suspend_dir, 0, "suspend-dir", "suspend_dir", TEXT, 0, 0, "/var/lib/jitsu/suspend", "DIR", "where suspended guests are kept: a folder of root's alone, made if it is not there; on a tmpfs they wake faster")
+CONFIG(synjitsu, 0, "synjitsu", "synjitsu", TEXT, 0, 0, NULL, "DOMAIN", "UUID, name or number of the domain that a Synjitsu runs in, 0 is this host's; it holds the addresses of services that are being started")
 CONFIG(reserve, 0, "reserve", "reserve", NUMBER, 0, 1048576, "64", "MIB", "memory of the host, in MiB, that no guest gets; idle guests make room for a start")
 CONFIG(user, 0, "user", "user", TEXT, 0, 0, "jitsu", "USER", "user of the processes that need no privilege, when started as root")
 CONFIG(log_level, 0, "log-level", "log_level", TEXT, 0, 0, "info", "LEVEL", "error, warning, info or debug")

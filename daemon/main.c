@@ -199,6 +199,8 @@ static int open_resources(struct daemon *daemon, struct error *err)
 	resources->toolstack.backend = config->backend;
 	resources->toolstack.boots = (unsigned)config->boots;
 	resources->toolstack.suspend_dir = config->suspend_dir;
+	resources->toolstack.synjitsu = config->synjitsu;
+	resources->engine.synjitsu = config->synjitsu;
 	return 0;
 }
 

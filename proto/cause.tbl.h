@@ -7,6 +7,7 @@
  */
 CAUSE(QUERY, "query from CLIENT for NAME", "to starting")
 CAUSE(QUERY_WAITS, "a query waits for it", "to starting, by one from before dns or engine began anew")
+CAUSE(PACKET, "packet from CLIENT", "to starting, where packets wake it")
 CAUSE(ORDER, "order METHOD", "by service.start, stop, pause, restart or pin")
 CAUSE(PINNED, "it is pinned", "to starting, unasked")
 CAUSE(AGAIN, "another attempt after FAILURES failures in a row", "to starting, unasked")

@@ -24,6 +24,14 @@ enum message_service_flags {
 	MESSAGE_SERVICE_WAKE_ANY = 2, /* a query for a type that it has not starts it as well */
 };
 
+/* Of the message hold: let go; tell of packets; keep them for a guest on its way; it is up. */
+enum message_hold {
+	MESSAGE_HOLD_NONE,
+	MESSAGE_HOLD_ASLEEP,
+	MESSAGE_HOLD_STARTING,
+	MESSAGE_HOLD_READY,
+};
+
 /* A view of bytes; in a message that was read, of the receive buffer. */
 struct bytes {
 	const uint8_t *data;

@@ -49,6 +49,11 @@ MESSAGE(wake, ENGINE, TOOLSTACK, U32(id) U32(boot) U32(domid), "let a paused dom
 MESSAGE(stop, ENGINE, TOOLSTACK, U32(id) U32(domid) U8(mode) U32(limit),
 	"put that domain, which runs or is paused, away; mode is enum spec_stop_mode; limit in ms "
 	"is shutdown's: then it is destroyed")
+MESSAGE(hold, ENGINE, TOOLSTACK, U32(id) U8(how) U32(domid) U16(port) TEXT(spec),
+	"what Synjitsu is to do with its addresses, enum message_hold; comes before start; domid: 0 if "
+	"there is no domain; port: one that takes connections, 0 if none is known")
+MESSAGE(knock, TOOLSTACK, ENGINE, U32(id) U64(at) BYTES(source),
+	"a packet from that address came for it while it slept")
 MESSAGE(discard, ENGINE, TOOLSTACK, U32(id) BYTES(uuid),
 	"delete its suspend image, if there is one")
 MESSAGE(adopt, ENGINE, TOOLSTACK, U32(id) U32(boot) U32(domid) TEXT(key),

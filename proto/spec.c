@@ -113,8 +113,14 @@ static int check_whole(const struct spec *spec, bool simulated, struct error *er
 {
 	if (!spec->name)
 		return missing("name", err);
-	if (spec->dns.n == 0)
+	if (spec->dns.n == 0 && spec_wakes_by(spec, SPEC_WAKE_DNS))
 		return missing("dns", err);
+	if (spec_wakes_by(spec, SPEC_WAKE_PACKET) && spec->nic.n == 0)
+		return error_field(err, ERROR_INPUT, "wake", "packet",
+				   "expected a service with a nic");
+	if (spec->ports.n && !spec_wakes_by(spec, SPEC_WAKE_PACKET))
+		return error_field(err, ERROR_INPUT, "ports", spec->ports.v[0],
+				   "expected only with wake packet");
 	if (spec->ip.n == 0 && !spec->rumprun_config)
 		return missing("ip", err);
 	if (!spec->kernel && !simulated && !(spec->type == SPEC_TYPE_HVM && spec->disk.n))

@@ -78,7 +78,8 @@ struct spec {
 	struct spec_idle idle; /* n is 0 if not given */
 	enum spec_idle_by idle_by;
 	int64_t idle_traffic;
-	bool pinned, wake_any;
+	bool pinned, wake_any, use_synjitsu;
+	struct spec_texts wake, ports;
 	enum spec_fate on_poweroff, on_reboot, on_crash;
 	int64_t sim_boot, sim_frame, sim_key, sim_port, sim_death, sim_stop, sim_wake, sim_suspend,
 		sim_restore, sim_traffic;
@@ -113,6 +114,10 @@ uint64_t spec_digest(const struct spec *spec);
 
 /* The MAC of its i-th nic, given or derived from the UUID within Xen's 00:16:3e. */
 void spec_mac(const struct spec *spec, size_t i, uint8_t mac[6]);
+
+/* Does that wake it? */
+enum spec_wake { SPEC_WAKE_DNS, SPEC_WAKE_PACKET };
+bool spec_wakes_by(const struct spec *spec, enum spec_wake wake);
 
 /* The script of its i-th nic, or NULL: those given are taken in turn. */
 const char *spec_script(const struct spec *spec, size_t i);

@@ -1,10 +1,12 @@
 /* What single keys' texts must be, beyond their kind. */
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "proto/spec.h"
 #include "proto/spec_kind.h"
 
 #define INTERFACE_MAX 15 /* IFNAMSIZ - 1 */
@@ -139,6 +141,43 @@ static int check_cpupool(const struct spec_key *key, const char *text, struct er
 	return 0;
 }
 
+static const char *const wakes[] = { [SPEC_WAKE_DNS] = "dns", [SPEC_WAKE_PACKET] = "packet" };
+
+/* One of them, or both with a comma. */
+static int check_wake(const struct spec_key *key, const char *text, struct error *err)
+{
+	for (const char *part = text;; part++) {
+		size_t n = strcspn(part, ","), i = 0;
+
+		while (i < ARRAY_SIZE(wakes) &&
+		       (strlen(wakes[i]) != n || strncmp(wakes[i], part, n) != 0))
+			i++;
+		if (i == ARRAY_SIZE(wakes))
+			return SPEC_BAD(key, text, "expected dns, packet, or both");
+		part += n;
+		if (!*part)
+			return 0;
+	}
+}
+
+bool spec_wakes_by(const struct spec *spec, enum spec_wake wake)
+{
+	for (size_t i = 0; i < spec->wake.n; i++)
+		if (strstr(spec->wake.v[i], wakes[wake]))
+			return true;
+	return spec->wake.n == 0 && wake == SPEC_WAKE_DNS;
+}
+
+static int check_port(const struct spec_key *key, const char *text, struct error *err)
+{
+	size_t n = strlen(text);
+
+	if (n == 0 || n > 5 || strspn(text, "0123456789") != n || atoi(text) < 1 ||
+	    atoi(text) > 65535)
+		return SPEC_BAD(key, text, "expected a port, from 1 to 65535");
+	return 0;
+}
+
 static const struct {
 	const char *key;
 	int (*check)(const struct spec_key *key, const char *text, struct error *err);
@@ -156,6 +195,8 @@ static const struct {
 	{ "rumprun_gw", check_ipv4 },
 	{ "rumprun_hostname", check_hostname },
 	{ "wait_for_key", check_xenstore },
+	{ "wake", check_wake },
+	{ "ports", check_port },
 };
 
 int spec_check_text(const struct spec_key *key, const char *text, struct error *err)

@@ -204,12 +204,22 @@ static struct admission *begin(struct engine *engine, struct spec *spec, bool pa
 	return admission;
 }
 
+static int check_here(const struct engine *engine, const struct spec *spec, struct error *err)
+{
+	if (spec_wakes_by(spec, SPEC_WAKE_PACKET) && !engine->config.synjitsu)
+		return error_field(err, ERROR_INPUT, "wake", "packet",
+				   "expected a jitsud that was started with --synjitsu, which "
+				   "hears of packets");
+	return 0;
+}
+
 void admit(struct engine *engine, struct spec *spec, admit_done *done, void *arg)
 {
 	struct error err = { 0 };
 
 	make_uuid(spec);
-	if (registry_check(engine->registry, spec, NULL, &err) < 0) {
+	if (check_here(engine, spec, &err) < 0 ||
+	    registry_check(engine->registry, spec, NULL, &err) < 0) {
 		spec_free(spec);
 		done(arg, NULL, &err);
 		return;
@@ -220,8 +230,15 @@ void admit(struct engine *engine, struct spec *spec, admit_done *done, void *arg
 void admit_change(struct service *service, struct spec *spec, bool check, admit_done *done,
 		  void *arg)
 {
-	struct admission *admission = begin(service->engine, spec, false, done, arg);
+	struct admission *admission;
+	struct error err = { 0 };
 
+	if (check_here(service->engine, spec, &err) < 0) {
+		spec_free(spec);
+		done(arg, NULL, &err);
+		return;
+	}
+	admission = begin(service->engine, spec, false, done, arg);
 	admission->changes = true;
 	if (check)
 		ask(admission);

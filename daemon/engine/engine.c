@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "engine/admit.h"
 #include "engine/control.h"
+#include "engine/holding.h"
 #include "engine/inside.h"
 #include "engine/orders.h"
 #include "engine/store.h"
@@ -289,6 +290,11 @@ static void on_toolstack_closed(void *arg)
 	survey_begin(engine);
 }
 
+static void on_knock(void *arg, const struct msg_knock *m)
+{
+	holding_knock(arg, m);
+}
+
 static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, int fd)
 {
 	static const struct message_handlers handlers = {
@@ -296,6 +302,7 @@ static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, in
 		.survey_end = on_survey_end,
 		.checked = on_checked,
 		.created = on_created,
+		.knock = on_knock,
 		.frame = on_frame,
 		.start_failed = on_start_failed,
 		.died = on_died,

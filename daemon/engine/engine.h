@@ -33,6 +33,7 @@ struct engine_config {
 	struct usage *usage;
 	bool simulated;		       /* the backend is sim */
 	bool ptr;
+	bool synjitsu;		       /* there is one to be told of addresses */
 	int64_t ttl;		       /* s; defaults for services that do not say */
 	int64_t response_delay, wait_limit; /* ms */
 	enum spec_stop_mode stop_mode; /* unset: destroy */

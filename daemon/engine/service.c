@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "engine/events.h"
+#include "engine/holding.h"
 #include "engine/inside.h"
 #include "engine/orders.h"
 #include "engine/room.h"
@@ -430,6 +431,7 @@ static void enter(struct service *service, enum lifecycle_state next, enum lifec
 		entered_ready(service, last == LIFECYCLE_PAUSING || last == LIFECYCLE_SUSPENDING);
 	else if (next == LIFECYCLE_OFF)
 		entered_off(service);
+	holding_update(service);
 	if (shown != service_state(service) && !service_removed(service))
 		event_state(service, shown, service_state(service),
 			    service->cause.now ? service->cause.now
@@ -486,6 +488,8 @@ void service_event(struct service *service, enum lifecycle_event event)
 
 void service_changed(struct service *service)
 {
+	service->hold = MESSAGE_HOLD_NONE;
+	holding_update(service);
 	if (service->engine->dns && !service_removed(service))
 		service_tell(service, service->engine->dns);
 	if (service->state == LIFECYCLE_READY || service->state == LIFECYCLE_PAUSED ||

@@ -61,6 +61,8 @@ struct service {
 	bool dead;	     /* its end was told while it was being put away */
 	bool adopted;	     /* found by a survey, perhaps in the midst of its boot */
 	bool revive;	     /* wanted until it is ready, whoever asks */
+	uint8_t hold;	     /* enum message_hold, as last told; and of which domain */
+	uint32_t hold_domid;
 	bool parked;	     /* the administrator stopped it: not started unasked */
 	bool doomed;	     /* removed, but in the store until its domain is gone */
 	unsigned losses;     /* toolstacks lost in a row while they built it */
@@ -128,6 +130,8 @@ void service_discard(struct service *service);
 /* What happened: dns, toolstack. */
 void service_want(struct service *service, uint64_t at, const struct bytes *client,
 		  const struct bytes *name);
+/* The same by a packet. */
+void service_knock(struct service *service, uint64_t at);
 void service_retired(struct service *service);
 void service_answered(struct service *service, uint64_t at, uint32_t waiters, bool late);
 void service_created(struct service *service, uint32_t domid, bool restored, uint64_t began,

@@ -75,6 +75,17 @@ void service_want(struct service *service, uint64_t at, const struct bytes *clie
 	service_event(service, held ? LIFECYCLE_EVENT_WANT_HELD : LIFECYCLE_EVENT_WANT);
 }
 
+void service_knock(struct service *service, uint64_t at)
+{
+	bool held = service_now(service) < service->failure.retry_at;
+
+	if (held && !may_wake(service))
+		return; /* nobody waits for a word */
+	if (sleeps(service))
+		begin_record(service, at);
+	service_event(service, LIFECYCLE_EVENT_WANT);
+}
+
 void service_retired(struct service *service)
 {
 	idle_retired(service);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/holding.h"
 #include "engine/inside.h"
 #include "engine/room.h"
 #include "proto/message.h"
@@ -192,6 +193,7 @@ void survey_end(struct engine *engine, const struct msg_survey_end *m)
 		if (service && service->spec->pinned && !service->parked)
 			service_revive(service);
 	}
+	holding_begin(engine);
 	engine->pump_held = false;
 	log_info("toolstack: %s %s, %llu of %llu MiB free", m->backend, m->version,
 		 (unsigned long long)(m->memory_free / 1024),

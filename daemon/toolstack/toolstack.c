@@ -11,6 +11,7 @@
 #include "base/loop.h"
 #include "proto/message.h"
 #include "toolstack/backend.h"
+#include "toolstack/synjitsu.h"
 
 static const struct backend_table *const backends[] = { &backend_libxl, &backend_sim };
 
@@ -33,6 +34,7 @@ struct toolstack {
 	struct loop *loop;
 	const struct backend_table *table;
 	struct backend *backend;
+	struct synjitsu *synjitsu; /* NULL: none to be told of addresses */
 	struct link *link; /* NULL while there is no engine */
 	uint32_t connection;
 	/*
@@ -308,8 +310,21 @@ static void on_created(void *arg, const struct backend_created *created)
 							    .began = created->began,
 							    .at = created->at,
 							    .note = created->note });
+	if (toolstack->synjitsu)
+		synjitsu_guest(toolstack->synjitsu, created->id, created->domid);
 	tell_memory(toolstack);
 	try_survey(toolstack);
+}
+
+static void on_knock(void *arg, uint32_t id, struct bytes source)
+{
+	struct toolstack *toolstack = arg;
+
+	if (reporting(toolstack))
+		message_send_knock(toolstack->link, &(struct msg_knock){
+							    .id = id,
+							    .at = loop_now(toolstack->loop),
+							    .source = source });
 }
 
 static void on_frame(void *arg, uint32_t id, uint32_t boot, uint64_t at)
@@ -479,6 +494,30 @@ static void take_discard(void *arg, const struct msg_discard *m)
 	take_order(toolstack, &order);
 }
 
+static void hold(struct toolstack *toolstack, const struct order *order)
+{
+	struct msg_hold m = { .id = order->id,
+			      .how = order->mode,
+			      .domid = order->domid,
+			      .port = (uint16_t)order->limit,
+			      .spec = order->text };
+	struct error err;
+
+	if (toolstack->synjitsu && synjitsu_hold(toolstack->synjitsu, &m,
+						 toolstack->table->simulated, &err) < 0)
+		log_warning("hold of service %u refused: %s", order->id, err.text);
+}
+
+static void take_hold(void *arg, const struct msg_hold *m)
+{
+	take_order(arg, &(struct order){ .obey = hold,
+					 .id = m->id,
+					 .mode = m->how,
+					 .domid = m->domid,
+					 .limit = m->port,
+					 .text = m->spec });
+}
+
 /* Answered at any time; one that is not there has no traffic. */
 static void take_measure(void *arg, const struct msg_measure *m)
 {
@@ -516,6 +555,7 @@ static const struct message_handlers handlers = {
 	.wake = take_wake,
 	.adopt = take_adopt,
 	.discard = take_discard,
+	.hold = take_hold,
 	.measure = take_measure,
 	.weigh = take_weigh,
 };
@@ -582,6 +622,9 @@ struct toolstack *toolstack_new(struct loop *loop, const struct toolstack_config
 		toolstack, err);
 	if (!toolstack->backend)
 		goto fail;
+	if (config->synjitsu && !(toolstack->synjitsu = synjitsu_new(loop, config->synjitsu,
+								     on_knock, toolstack, err)))
+		goto fail;
 	timer_set(toolstack->alone, LINK_ALONE_LIMIT);
 	return toolstack;
 fail:
@@ -595,6 +638,8 @@ void toolstack_connect_engine(struct toolstack *toolstack, int fd)
 
 	close_link(toolstack);
 	timer_cancel(toolstack->alone);
+	if (toolstack->synjitsu)
+		synjitsu_forget_all(toolstack->synjitsu);
 	toolstack->connection++;
 	toolstack->link = link_new(toolstack->loop, fd, &callbacks, toolstack);
 	if (!toolstack->link)
@@ -609,6 +654,7 @@ void toolstack_free(struct toolstack *toolstack)
 		close_link(toolstack);
 	if (toolstack->backend)
 		toolstack->table->close(toolstack->backend);
+	synjitsu_free(toolstack->synjitsu);
 	timer_free(toolstack->survey_timer);
 	timer_free(toolstack->alone);
 	free(toolstack->started);

@@ -20,6 +20,7 @@ struct toolstack_config {
 	unsigned boots;		 /* at most so many builds at once */
 	const char *suspend_dir; /* for suspend images: root's alone; made if it is not there; NULL:
 				  * guests cannot be suspended */
+	const char *synjitsu;	 /* a domain's UUID, name or number; NULL: none */
 };
 
 /* Starts the backend. NULL with an error. */
