@@ -120,7 +120,7 @@ install: all
 	$(INSTALL) -m 755 $(O)/jitsud $(DESTDIR)$(PREFIX)/sbin/jitsud
 	$(INSTALL) -m 755 $(O)/jitsuctl $(DESTDIR)$(PREFIX)/bin/jitsuctl
 	$(INSTALL) -m 755 $(O)/synjitsu $(DESTDIR)$(PREFIX)/sbin/synjitsu
-	$(INSTALL) -m 644 daemon/jitsud.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	$(INSTALL) -m 644 daemon/jitsud.8 synjitsu/synjitsu.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	$(INSTALL) -m 644 jitsuctl/jitsuctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(INSTALL) -m 644 jitsuctl/jitsuctl.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/jitsuctl
@@ -128,6 +128,8 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/doc/jitsu/
 	sed 's|@PREFIX@|$(PREFIX)|g' xen-config/jitsud.service \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/jitsud.service
+	sed 's|@PREFIX@|$(PREFIX)|g' xen-config/synjitsu.service \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/synjitsu.service
 	$(INSTALL) -m 644 xen-config/jitsu.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/jitsu.conf
 	test -e $(DESTDIR)$(sysconfdir)/jitsu/jitsud.conf || \
 		$(INSTALL) -m 644 xen-config/jitsud.conf $(DESTDIR)$(sysconfdir)/jitsu/jitsud.conf

@@ -46,6 +46,7 @@ struct claim {
 	uint16_t ports[CLAIM_PORTS_MAX]; /* that may wake it; none: any */
 	unsigned port_count;
 	struct port *port; /* where it is claimed; NULL: no such bridge */
+	char vif_name[CLAIM_NAME_MAX];
 	struct vif *vif;   /* NULL: not known, or not in this domain */
 	bool has_guest;	   /* its domain runs */
 	bool alive;	   /* the guest has been heard speaking from its address */

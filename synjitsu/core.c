@@ -476,8 +476,8 @@ void core_received(struct core *core, struct port *port, const uint8_t *data, si
 			core_heard(core, sender, data, size);
 		else if (sender && f.link && memcmp(f.link, sender->mac, FRAME_MAC) != 0)
 			on_conflict(core, sender);
-		if (f.kind == FRAME_ADVERT || !f.request)
-			break;
+		if (f.kind == FRAME_ADVERT || !f.request || address_equal(&f.from, &f.to))
+			break; /* it asks nothing */
 		/* fall through */
 	case FRAME_SOLICIT:
 		claim = find(core, port, &f.to);
@@ -657,6 +657,9 @@ static void on_guest(void *arg, const struct synjitsu_guest *m)
 	if (!claim || claim->state == CLAIM_PASSING)
 		return;
 	copy_text(name, sizeof name, m->vif);
+	if (claim->vif && strcmp(name, claim->vif_name) == 0)
+		return;
+	memcpy(claim->vif_name, name, sizeof name);
 	if (claim->vif)
 		core->io->close_vif(core->arg, claim->vif);
 	claim->vif = *name ? core->io->open_vif(core->arg, claim, name) : NULL;

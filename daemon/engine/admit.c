@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "engine/events.h"
+#include "engine/holding.h"
 #include "engine/inside.h"
 #include "engine/store.h"
 #include "engine/survey.h"
@@ -102,6 +103,7 @@ static struct service *commit(struct engine *engine, struct admission *admission
 	log_info("service %s: added", service->spec->name);
 	event_added(service);
 	survey_claim(engine, service);
+	holding_update(service);
 	if (engine->surveyed && service->spec->pinned)
 		service_revive(service);
 	return service;

@@ -310,6 +310,30 @@ static void write_messages(FILE *out)
 	}
 }
 
+static void write_synjitsu(FILE *out)
+{
+	static const struct {
+		const char *name;
+		unsigned number;
+		const char *direction, *fields, *meaning;
+	} rows[] = {
+#define SYNJITSU(name, number, direction, fields, meaning)                                         \
+	{ #name, number, #direction, #fields, meaning },
+#include "proto/synjitsu.tbl.h"
+#undef SYNJITSU
+	};
+
+	fputs("| number | message | direction | fields | meaning |\n|---|---|---|---|---|\n", out);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		fprintf(out, "| %u | `%s` | %s | ", rows[i].number, rows[i].name,
+			strcmp(rows[i].direction, "DOWN") == 0 ? "to Synjitsu"
+			: strcmp(rows[i].direction, "UP") == 0 ? "to jitsud"
+							       : "both");
+		write_message_fields(out, rows[i].fields);
+		fprintf(out, " | %s |\n", rows[i].meaning);
+	}
+}
+
 /* The document with what is between the section's marks made anew. */
 static char *with_section(const char *document, const char *name, void (*write)(FILE *))
 {
@@ -341,6 +365,7 @@ static void protocol(void **state)
 		{ "methods", write_methods },	{ "errors", write_errors },
 		{ "results", write_fields },	{ "keys", write_keys },
 		{ "messages", write_messages }, { "causes", write_causes },
+		{ "synjitsu", write_synjitsu },
 	};
 	char *text = read_file(PROTOCOL);
 
