@@ -11,6 +11,7 @@
  */
 CONFIG(bind, 'b', "bind", "bind", TEXTS, 1, 16, "127.0.0.1", "ADDR", "address to answer DNS on, IPv4 or IPv6; several are allowed")
 CONFIG(listen, 'l', "listen", "listen", NUMBER, 1, 65535, "53", "PORT", "port to answer DNS on, UDP and TCP")
+CONFIG(dns_threads, 0, "dns-threads", "dns_threads", NUMBER, 1, 16, "1", "N", "threads that answer for services that are up, each with UDP sockets of its own")
 CONFIG(forwarder, 'f', "forwarder", "forwarder", TEXTS, 0, 16, NULL, "ADDR", "where to send queries for other names; 0.0.0.0: nowhere; not given: the servers of --resolv-conf")
 CONFIG(forward_port, 'p', "port", "forward_port", NUMBER, 1, 65535, "53", "PORT", "port to forward to")
 CONFIG(resolv_conf, 0, "resolv-conf", "resolv_conf", TEXT, 0, 0, "/etc/resolv.conf", "FILE", "whose servers are forwarded to where --forwarder is not given; read again when it changes")

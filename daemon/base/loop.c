@@ -84,14 +84,17 @@ bool loop_quitting(const struct loop *loop)
 	return loop->quitting;
 }
 
-uint64_t loop_now(const struct loop *loop)
+uint64_t loop_monotonic(void)
 {
 	struct timespec now;
 
-	if (loop->clock == LOOP_CLOCK_FAKE)
-		return loop->fake_now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t loop_now(const struct loop *loop)
+{
+	return loop->clock == LOOP_CLOCK_FAKE ? loop->fake_now : loop_monotonic();
 }
 
 void loop_settle(struct loop *loop)

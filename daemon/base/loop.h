@@ -38,6 +38,8 @@ bool loop_quitting(const struct loop *loop);
 
 /* CLOCK_MONOTONIC in µs, read afresh (or the fake time): comparable between processes. */
 uint64_t loop_now(const struct loop *loop);
+/* The real one in any case; for threads beside the loop's. */
+uint64_t loop_monotonic(void);
 
 /* Fake clock: handles what is readable or writable until nothing is. Time stands still. */
 void loop_settle(struct loop *loop);

@@ -39,6 +39,11 @@
  *   engine gone           who waits still waits, up to the limit; what is ready is answered. Wants
  *                         are held back from the loss of the engine until the next table_end, for
  *                         another engine's ids need not mean the same; then each is sent again
+ *   the workers (dns_threads)  answer what is ready as this thread does, on sockets of their own,
+ *                         under a read lock for each batch. What changes the table or a service's
+ *                         readiness holds the write lock: once it is given back no worker answers
+ *                         by what was before, and the stamps of what was answered can be read. So
+ *                         `retired`, sent after that, means what it means without workers
  *   retire amid a table   `retired` is sent with table_end, when the old table no longer answers
  */
 #include "dns/dns.h"
@@ -76,7 +81,9 @@ static void on_alone(void *arg)
 static void set_upstreams(struct dns *dns, const struct sockaddr_storage *upstreams, size_t count)
 {
 	forward_set_upstreams(dns->forward, upstreams, count);
+	hot_lock(&dns->hot);
 	dns->hot.recursion = count ? &dns->allow_recursion : NULL;
+	hot_unlock(&dns->hot);
 }
 
 struct dns *dns_new(struct loop *loop, const struct dns_config *config, struct error *err)
@@ -106,9 +113,10 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config, struct e
 	dns->hot = (struct hot){ .table = (struct table *const *)&dns->table,
 				 .usage = dns->usage,
 				 .rate = dns->rate };
-	dns->listener = listen_new(loop, config->udp_fds, config->udp_count, config->tcp_fds,
-				   config->tcp_count, config->long_way ? NULL : &dns->hot,
-				   answer_query, dns);
+	if (config->threads > 1)
+		hot_share(&dns->hot);
+	dns->listener = listen_new(loop, config, config->long_way ? NULL : &dns->hot, answer_query,
+				   dns);
 	dns->forward = forward_new(loop, elsewhere_forwarded, dns);
 	dns->allow_recursion = config->allow_recursion;
 	if (!dns->listener || !dns->alone || !dns->wire || !dns->wait || !dns->table ||
@@ -134,6 +142,7 @@ void dns_free(struct dns *dns)
 	if (!dns)
 		return;
 	link_free(dns->link);
+	listen_free(dns->listener); /* its threads read what follows */
 	timer_free(dns->alone);
 	forward_free(dns->forward);
 	special_free(dns->special);
@@ -144,7 +153,6 @@ void dns_free(struct dns *dns)
 	wait_free(dns->wait);
 	table_free(dns->next);
 	table_free(dns->table);
-	listen_free(dns->listener);
 	wire_free(dns->wire);
 	free(dns->retires);
 	free(dns);
@@ -275,10 +283,13 @@ static void on_service(void *arg, const struct msg_service *m)
 			table_drop(dns->next, old);
 		return;
 	}
+	hot_lock(&dns->hot);
 	if (table_put(current(dns), m, &service, &old, &err) < 0) {
+		hot_unlock(&dns->hot);
 		log_error("engine: %s", err.text);
 		return;
 	}
+	hot_unlock(&dns->hot);
 	if (dns->next && (service = table_kept(dns->table, m->id)))
 		table_unkeep(service);
 	if (!old)
@@ -303,12 +314,14 @@ static void on_table_end(void *arg, const struct msg_table_end *m)
 		log_error("engine: table_end without table_begin");
 		return;
 	}
+	hot_lock(&dns->hot);
 	if (table_count(dns->table) == 0) {
 		table_free(dns->table);
 		dns->table = dns->next;
 	} else {
 		waited_for = table_end(dns->table, dns->next, &count);
 	}
+	hot_unlock(&dns->hot);
 	dns->next = NULL;
 	dns->changed = true;
 	dns->in_step = true;
@@ -329,8 +342,11 @@ static void on_table_end(void *arg, const struct msg_table_end *m)
 static void on_forget(void *arg, const struct msg_forget *m)
 {
 	struct dns *dns = arg;
-	struct table_service *service = table_take(current(dns), m->id);
+	struct table_service *service;
 
+	hot_lock(&dns->hot);
+	service = table_take(current(dns), m->id);
+	hot_unlock(&dns->hot);
 	dns->changed = true;
 	if (!service) {
 		if (dns->next && (service = table_kept(dns->table, m->id)))
@@ -371,6 +387,13 @@ static bool set_next(struct dns *dns, uint32_t id, bool ready, const char *messa
 	return true;
 }
 
+static void set_ready(struct dns *dns, struct table_service *service, bool ready)
+{
+	hot_lock(&dns->hot);
+	service->ready = ready;
+	hot_unlock(&dns->hot);
+}
+
 static void on_ready(void *arg, const struct msg_ready *m)
 {
 	struct dns *dns = arg;
@@ -378,7 +401,7 @@ static void on_ready(void *arg, const struct msg_ready *m)
 
 	if (set_next(dns, m->id, true, "ready") || !(service = find(dns, m->id, "ready")))
 		return;
-	service->ready = true;
+	set_ready(dns, service, true);
 	service->wanted = false;
 	send_answered(dns, service, wait_release(dns->wait, &service->waiters, WAIT_READY), false);
 }
@@ -390,7 +413,8 @@ static void on_failed(void *arg, const struct msg_failed *m)
 
 	if (set_next(dns, m->id, false, "failed") || !(service = find(dns, m->id, "failed")))
 		return;
-	service->ready = service->wanted = false;
+	set_ready(dns, service, false);
+	service->wanted = false;
 	dns->failure_code = m->info_code;
 	dns->failure_text = m->text;
 	wait_release(dns->wait, &service->waiters, WAIT_FAILED);
@@ -399,7 +423,8 @@ static void on_failed(void *arg, const struct msg_failed *m)
 
 static void put_to_sleep(struct dns *dns, struct table_service *service)
 {
-	service->ready = service->wanted = false;
+	set_ready(dns, service, false);
+	service->wanted = false;
 	if (!wait_queue_empty(&service->waiters))
 		dns_want(dns, service, NULL, NULL);
 }
@@ -435,7 +460,7 @@ static void on_retire(void *arg, const struct msg_retire *m)
 	}
 	service = find(dns, m->id, "retire");
 	if (service)
-		service->ready = false;
+		set_ready(dns, service, false);
 	send_retired(dns, m->id);
 	if (service)
 		put_to_sleep(dns, service);

@@ -3,11 +3,12 @@
  * the forwarder. It holds no privilege and says only `want(id)`, `retired(id)` and `answered(id)`.
  *
  * dns.c     the room itself: life cycle, link to the engine, messages
+ * workers.c threads that answer those, beside the loop's: they read table and usage, no more
  * hot.c     plain queries for what is ready: the short way past all of the below
  * answer.c  what each query gets: an answer, a wait, an upstream, a refusal
  * wire.c    packets to and from libknot; the only includer of it
  * table.c   canonical name -> services; services by id
- * listen.c  where packets come in: udp.c in batches, tcp.c framing and idle limits
+ * listen.c  where packets come in: udp.c in batches (batch.c), tcp.c framing and idle limits
  * wait.c    queries that wait for a service, their limits
  * elsewhere.c what is not ours: special.c what is never sent upstream, or
  * forward.c upstream and back; attempt.c one packet's way,
@@ -30,11 +31,14 @@ struct msg_host;
 struct usage;
 
 #define DNS_ENDPOINTS_MAX 16
+#define DNS_THREADS_MAX 16
 
 struct dns_config {
-	/* Bound, non-blocking, by the parent; the room takes them. */
-	int udp_fds[DNS_ENDPOINTS_MAX], tcp_fds[DNS_ENDPOINTS_MAX];
+	/* Bound, non-blocking, by the parent; the room takes them. UDP: a set for each thread, with
+	 * SO_REUSEPORT. */
+	int udp_fds[DNS_ENDPOINTS_MAX * DNS_THREADS_MAX], tcp_fds[DNS_ENDPOINTS_MAX];
 	size_t udp_count, tcp_count;
+	unsigned threads; /* 0: one */
 	/* Where queries go that are not ours, in order; none: they are refused. For whom they go. */
 	struct sockaddr_storage forwarders[DNS_ENDPOINTS_MAX];
 	size_t forwarder_count;

@@ -206,12 +206,16 @@ static inline bool measure(struct work *work, const struct table *table, const s
 	return work->count;
 }
 
-/* May be called by several threads; then a count may be lost, never a time. */
-static inline void stamp(struct usage *usage, uint64_t now)
+/* Of several threads one may set the time back by what its batch took. */
+static inline void stamp(struct usage *usage, uint64_t now, bool shared)
 {
-	uint64_t queries = atomic_load_explicit(&usage->queries, memory_order_relaxed);
+	if (shared) {
+		atomic_fetch_add_explicit(&usage->queries, 1, memory_order_relaxed);
+	} else {
+		uint64_t queries = atomic_load_explicit(&usage->queries, memory_order_relaxed);
 
-	atomic_store_explicit(&usage->queries, queries + 1, memory_order_relaxed);
+		atomic_store_explicit(&usage->queries, queries + 1, memory_order_relaxed);
+	}
 	atomic_store_explicit(&usage->last_query, now, memory_order_relaxed);
 }
 
@@ -266,7 +270,7 @@ static inline void answer(const struct work *work, const struct table *table, co
 	uint8_t *data = work->packet->data, *out = data + work->end;
 
 	for (uint32_t i = 0; i < work->found->service_count; i++)
-		stamp(&hot->usage[table_nth(table, work->found, i)->id], now);
+		stamp(&hot->usage[table_nth(table, work->found, i)->id], now, hot->shared);
 	data[2] |= QR | AA;
 	data[3] = (uint8_t)((data[3] & CD) | (is_offered(hot, work->packet->peer) ? RA : 0));
 	put16(data + 6, (uint16_t)work->count);
@@ -325,9 +329,46 @@ void hot_answer(struct hot *hot, struct hot_packet *packets, unsigned count, uin
 	for (unsigned i = 0; i < left; i++)
 		if (measure(todo[i], table, hot))
 			todo[kept++] = todo[i];
-	for (unsigned i = 0; i < kept; i++)
+	left = kept;
+	kept = 0;
+	for (unsigned i = 0; i < left; i++)
 		if (rate_pass(hot->rate, todo[i]->packet->peer, now)) {
 			answer(todo[i], table, hot, now);
-			hot->answered++;
+			kept++;
 		}
+	atomic_fetch_add_explicit(&hot->answered, kept, memory_order_relaxed);
+}
+
+/* Changes come first: they are short, and what waits for them is what makes answers right. */
+void hot_share(struct hot *hot)
+{
+	pthread_rwlockattr_t attributes;
+
+	pthread_rwlockattr_init(&attributes);
+	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&hot->lock, &attributes);
+	pthread_rwlockattr_destroy(&attributes);
+	hot->shared = true;
+}
+
+void hot_enter(struct hot *hot)
+{
+	pthread_rwlock_rdlock(&hot->lock);
+}
+
+void hot_leave(struct hot *hot)
+{
+	pthread_rwlock_unlock(&hot->lock);
+}
+
+void hot_lock(struct hot *hot)
+{
+	if (hot->shared)
+		pthread_rwlock_wrlock(&hot->lock);
+}
+
+void hot_unlock(struct hot *hot)
+{
+	if (hot->shared)
+		pthread_rwlock_unlock(&hot->lock);
 }

@@ -12,6 +12,8 @@
 #ifndef JITSU_DNS_HOT_H
 #define JITSU_DNS_HOT_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -30,7 +32,9 @@ struct hot {
 	struct usage *usage;
 	struct rate *rate;
 	const struct acl *recursion; /* whose answers say RA; NULL: nobody's */
-	uint64_t answered; /* counts */
+	bool shared;
+	pthread_rwlock_t lock;	   /* of the table, if shared */
+	_Atomic uint64_t answered; /* counts */
 };
 
 struct hot_packet {
@@ -39,6 +43,15 @@ struct hot_packet {
 	uint32_t answer; /* out: size of the answer that now is in data; 0: it is as it was */
 	const struct sockaddr *peer;
 };
+
+/* From now on other threads call hot_answer, too, between hot_enter and hot_leave. The loop's thread
+ * needs neither, for only it changes the table, between hot_lock and hot_unlock; without other
+ * threads these do nothing. */
+void hot_share(struct hot *hot);
+void hot_enter(struct hot *hot);
+void hot_leave(struct hot *hot);
+void hot_lock(struct hot *hot);
+void hot_unlock(struct hot *hot);
 
 /* At most HOT_BATCH of them. now: loop_now's time. */
 void hot_answer(struct hot *hot, struct hot_packet *packets, unsigned count, uint64_t now);

@@ -10,6 +10,17 @@
 #define RATE_NETWORKS 65536
 #define RATE_BURST 5 /* seconds' worth at once */
 
+/* Threads share the places without a lock: where two meet, a token more or less is given. */
+static uint64_t get(const uint64_t *field)
+{
+	return __atomic_load_n(field, __ATOMIC_RELAXED);
+}
+
+static void set(uint64_t *field, uint64_t value)
+{
+	__atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+
 /* A bucket by its theoretical arrival time: a token each `interval`, none left when that is `depth`
  * ahead of now. */
 struct place {
@@ -32,11 +43,11 @@ void limit_bucket_init(struct limit_bucket *bucket, uint32_t per_second, uint32_
 
 static bool take(uint64_t *full_at, uint64_t interval, uint64_t depth, uint64_t now)
 {
-	uint64_t from = *full_at > now ? *full_at : now;
+	uint64_t full = get(full_at), from = full > now ? full : now;
 
 	if (from + interval > now + depth)
 		return false;
-	*full_at = from + interval;
+	set(full_at, from + interval);
 	return true;
 }
 
@@ -82,15 +93,16 @@ void limit_free(struct limit *limit)
 bool limit_take(struct limit *limit, uint64_t network, uint64_t now)
 {
 	uint64_t hash = hash_mix(network ^ limit->key, UINT64_C(0x9e3779b97f4a7c15));
-	struct place *set = limit->places + (size_t)(hash & limit->mask) * WAYS, *place = set;
+	struct place *ways = limit->places + (size_t)(hash & limit->mask) * WAYS, *place = ways;
 
 	for (unsigned i = 0; i < WAYS; i++) {
-		if (set[i].network == network)
-			return take(&set[i].full_at, limit->interval, limit->depth, now);
-		if (set[i].full_at < place->full_at)
-			place = &set[i];
+		if (get(&ways[i].network) == network)
+			return take(&ways[i].full_at, limit->interval, limit->depth, now);
+		if (get(&ways[i].full_at) < get(&place->full_at))
+			place = &ways[i];
 	}
-	*place = (struct place){ .network = network };
+	set(&place->network, network);
+	set(&place->full_at, 0);
 	return take(&place->full_at, limit->interval, limit->depth, now);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dns/dns.h"
 #include "dns/hash.h"
 #include "dns/tcp.h"
 #include "dns/udp.h"
@@ -33,25 +34,25 @@ uint64_t client_hash(const struct client *client)
 	return hash_bytes(client->socket, &client->peer, client->peer_size);
 }
 
-struct listener *listen_new(struct loop *loop, const int *udp_fds, size_t udp_count,
-			    const int *tcp_fds, size_t tcp_count, struct hot *hot, listen_fn *fn,
-			    void *arg)
+struct listener *listen_new(struct loop *loop, const struct dns_config *config, struct hot *hot,
+			    listen_fn *fn, void *arg)
 {
 	struct listener *listener = calloc(1, sizeof *listener);
 
 	/* Both take their sockets, come what may. */
 	if (listener) {
-		listener->udp = udp_new(loop, udp_fds, udp_count, hot, fn, arg);
-		listener->tcp = tcp_new(loop, tcp_fds, tcp_count, fn, arg);
+		listener->udp = udp_new(loop, config->udp_fds, config->udp_count,
+					config->threads ? config->threads : 1, hot, fn, arg);
+		listener->tcp = tcp_new(loop, config->tcp_fds, config->tcp_count, fn, arg);
 		if (listener->udp && listener->tcp)
 			return listener;
 		listen_free(listener);
 		return NULL;
 	}
-	for (size_t i = 0; i < udp_count; i++)
-		close(udp_fds[i]);
-	for (size_t i = 0; i < tcp_count; i++)
-		close(tcp_fds[i]);
+	for (size_t i = 0; i < config->udp_count; i++)
+		close(config->udp_fds[i]);
+	for (size_t i = 0; i < config->tcp_count; i++)
+		close(config->tcp_fds[i]);
 	return NULL;
 }
 

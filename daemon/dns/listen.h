@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct dns_config;
 struct hot;
 struct acl;
 struct loop;
@@ -45,12 +46,11 @@ uint64_t client_hash(const struct client *client);
 typedef void listen_fn(void *arg, const struct client *client, uint8_t *packet, size_t size,
 		       uint64_t now);
 
-/* Takes the sockets, on failure too; they are bound, the TCP ones listening. Nothing is read
- * before listen_start. hot (NULL: none) has the first look at what comes over UDP, fn gets the
- * rest. NULL if out of memory. */
-struct listener *listen_new(struct loop *loop, const int *udp_fds, size_t udp_count,
-			    const int *tcp_fds, size_t tcp_count, struct hot *hot, listen_fn *fn,
-			    void *arg);
+/* Takes the sockets of config, on failure too; they are bound, the TCP ones listening. Nothing is
+ * read before listen_start. hot (NULL: none) has the first look at what comes over UDP, fn gets
+ * the rest. NULL if out of memory. */
+struct listener *listen_new(struct loop *loop, const struct dns_config *config, struct hot *hot,
+			    listen_fn *fn, void *arg);
 /* See tcp_limit. */
 void listen_limit(struct listener *listener, uint32_t connections, uint32_t per_network,
 		  const struct acl *exempt);

@@ -7,9 +7,10 @@
 struct hot;
 struct udp;
 
-/* hot: has the first look at every packet, fn gets what it leaves; NULL: fn gets all. */
-struct udp *udp_new(struct loop *loop, const int *fds, size_t count, struct hot *hot, listen_fn *fn,
-		    void *arg);
+/* fds: a set of sockets for each thread, the loop's thread first. hot: has the first look at every
+ * packet, fn gets what it leaves; NULL (then threads is 1): fn gets all. */
+struct udp *udp_new(struct loop *loop, const int *fds, size_t count, size_t threads,
+		    struct hot *hot, listen_fn *fn, void *arg);
 void udp_start(struct udp *udp);
 void udp_free(struct udp *udp);
 /* An answer given while packets are handed out leaves with the others of its batch. */
