@@ -137,8 +137,15 @@ install: all
 # --- packages --------------------------------------------------------------------------------
 LAB_PACKAGES = $(shell sed 's/\#.*//' tests/lab/packages.host 2>/dev/null)
 
+# Other servers and clients that tests run; unpacked into build/servers, not installed.
+NET_PACKAGES := knot unbound dnsmasq-base systemd-resolved bind9-dnsutils knot-dnsutils ldnsutils \
+	dnsperf
+
 # Says nothing and needs no root where all is there.
-deps:
+deps: deps-installed
+	@tests/net/unpack $(NET_PACKAGES) >/dev/null || echo "deps: the tests in tests/net will be skipped"
+
+deps-installed:
 	@missing=; for p in $(HOST_PACKAGES) $(LAB_PACKAGES); do \
 		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || \
 			missing="$$missing $$p"; \
@@ -193,4 +200,4 @@ bench-dns: deps
 clean:
 	rm -rf build
 
-.PHONY: install deps check check-all units check-fast check-sanitize demo demo-run bench bench-run bench-dns clean
+.PHONY: install deps deps-installed check check-all units check-fast check-sanitize demo demo-run bench bench-run bench-dns clean

@@ -8,6 +8,7 @@
 #include "dns/hash.h"
 
 #define BUCKETS 16384u
+#define FIRSTS 16	       /* of a queue that are looked at for one of the same client */
 #define EXPIRED_PER_TURN 1024 /* then packets have their turn */
 
 /* A waiter's place in one service's queue. */
@@ -185,6 +186,34 @@ static struct wait_crowd *crowd_of(struct wait_queue *queue)
 	return queue->crowd = crowd;
 }
 
+static bool same_address(const struct client *a, const struct client *b)
+{
+	if (a->peer.any.sa_family != b->peer.any.sa_family)
+		return false;
+	if (a->peer.any.sa_family == AF_INET6)
+		return memcmp(&a->peer.v6.sin6_addr, &b->peer.v6.sin6_addr,
+			      sizeof a->peer.v6.sin6_addr) == 0;
+	return a->peer.v4.sin_addr.s_addr == b->peer.v4.sin_addr.s_addr;
+}
+
+/*
+ * A resolver repeats its query after a few hundred ms, from another port and with another ID, and no
+ * longer listens for the answer to the first. If each had its own limit, each answer would come
+ * when its resolver asks anew already: they share that of the first. That one is found near the
+ * head of the queue, or, in a crowd, not.
+ */
+static uint64_t limit_of_first(const struct wait_queue *queue, const struct wait_query *query,
+			       uint64_t deadline)
+{
+	const struct wait_place *place = queue->crowd ? TAILQ_FIRST(&queue->crowd->places) : NULL;
+
+	for (unsigned i = 0; place && i < FIRSTS; i++, place = TAILQ_NEXT(place, entry))
+		if (place->waiter->deadline < deadline &&
+		    same_address(&place->waiter->query.client, &query->client))
+			return place->waiter->deadline;
+	return deadline;
+}
+
 enum wait_result wait_park(struct wait *wait, const struct wait_query *query,
 			   struct wait_queue *const *queues, unsigned count, uint64_t deadline)
 {
@@ -210,7 +239,7 @@ enum wait_result wait_park(struct wait *wait, const struct wait_query *query,
 	waiter->query = *query;
 	waiter->query.packet = (uint8_t *)&waiter->places[count];
 	memcpy(waiter->query.packet, query->packet, query->size);
-	waiter->deadline = deadline;
+	waiter->deadline = count == 1 ? limit_of_first(queues[0], query, deadline) : deadline;
 	waiter->number = ++wait->last_number;
 	waiter->bytes = bytes;
 	waiter->count = waiter->left = count;

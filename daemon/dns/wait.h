@@ -56,7 +56,8 @@ bool wait_queue_empty(const struct wait_queue *queue);
 
 enum wait_result { WAIT_PARKED, WAIT_FOLDED, WAIT_FULL };
 
-/* Parks a copy of query in these queues until `deadline` (loop_now's time) at the latest. FOLDED:
+/* Parks a copy of query in these queues until `deadline` (loop_now's time) at the latest; or, if
+ * the same client's address waits there already, until that one's. FOLDED:
  * the same packet of the same client waits already, and this one needs no answer. */
 enum wait_result wait_park(struct wait *wait, const struct wait_query *query,
 			   struct wait_queue *const *queues, unsigned count, uint64_t deadline);

@@ -99,22 +99,28 @@ static void test_retransmission_is_folded(void **state)
 
 static void test_limit(void **state)
 {
+	struct sockaddr_in address = { .sin_family = AF_INET };
 	struct world *w = start();
+	int other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	(void)state;
+	address.sin_addr.s_addr = inet_addr("127.0.0.2");
+	assert_int_equal(bind(other, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(connect(other, (struct sockaddr *)&w->udp, sizeof w->udp), 0);
 	ask(fd, 1, NAME, WIRE_A, 0);
 	expect_heard(w, "want 1;");
 	advance(w, 400 * MSEC);
-	ask(fd, 2, NAME, WIRE_A, 0);
+	ask(other, 2, NAME, WIRE_A, 0);
 	settle(w);
 	advance(w, 299 * MSEC);
 	expect_nothing(w, fd);
 	advance(w, 1 * MSEC);
 	expect_answer(w, fd, 1, ANSWER);
 	expect_heard(w, "answered 1 1 late;");
-	expect_nothing(w, fd);
+	expect_nothing(w, other);
 	advance(w, 400 * MSEC);
-	expect_answer(w, fd, 2, ANSWER);
+	expect_answer(w, other, 2, ANSWER);
+	close(other);
 	expect_heard(w, "answered 1 1 late;");
 	/* The boot is still on: the next one waits for it, and no second want is sent. */
 	ask(fd, 3, NAME, WIRE_A, 0);
@@ -122,6 +128,34 @@ static void test_limit(void **state)
 	tell(w, ready, 1);
 	expect_answer(w, fd, 3, ANSWER);
 	expect_heard(w, "answered 1 1;");
+	finish(w);
+}
+
+/* A resolver that repeats itself from other ports, with other IDs, has waited since its first. */
+static void test_limit_of_a_repeated_query(void **state)
+{
+	struct world *w = start();
+	static struct packet p;
+	int again = caller(SOCK_DGRAM, &w->udp), once_more = caller(SOCK_DGRAM, &w->udp);
+
+	(void)state;
+	ask(fd, 1, NAME, WIRE_A, 0);
+	expect_heard(w, "want 1;");
+	advance(w, 311 * MSEC);
+	ask(again, 2, NAME, WIRE_A, EDNS);
+	settle(w);
+	advance(w, 311 * MSEC);
+	ask(once_more, 3, NAME, WIRE_A, 0);
+	settle(w);
+	advance(w, 77 * MSEC);
+	expect_nothing(w, once_more);
+	advance(w, 1 * MSEC);
+	expect_answer(w, fd, 1, ANSWER);
+	assert_true(get_packet(w, again, &p, PATIENCE));
+	expect_answer(w, once_more, 3, ANSWER);
+	expect_heard(w, "answered 1 3 late;");
+	close(again);
+	close(once_more);
 	finish(w);
 }
 
@@ -575,6 +609,7 @@ int main(void)
 		cmocka_unit_test(test_two_hundred),
 		cmocka_unit_test(test_retransmission_is_folded),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_limit_of_a_repeated_query),
 		cmocka_unit_test(test_late_ones_are_told_at_once),
 		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_retire),
