@@ -21,7 +21,7 @@
 #include "proto/usage.h"
 
 #define CHECK_LIMIT	  (10 * USEC_PER_SEC) /* that somebody waits for the toolstack's opinion */
-#define DECLARED_BUSY_MAX 8
+#define DECLARED_BUSY_MAX 256
 
 struct admission {
 	TAILQ_ENTRY(admission) entry;
@@ -30,7 +30,8 @@ struct admission {
 	char *json;
 	bool changes; /* a service that is there */
 	uint32_t request;
-	struct timer *timer; /* NULL: patient, since nobody waits */
+	struct service *staged; /* stored with others, and not on disk yet */
+	struct timer *timer;	/* NULL: patient, since nobody waits */
 	admit_done *done;
 	void *arg;
 };
@@ -60,7 +61,10 @@ static char *canonical(const struct spec *spec)
 
 static void admission_free(struct admission *admission)
 {
-	TAILQ_REMOVE(&admission->engine->admissions, admission, entry);
+	if (admission->staged)
+		TAILQ_REMOVE(&admission->engine->staged, admission, entry);
+	else
+		TAILQ_REMOVE(&admission->engine->admissions, admission, entry);
 	timer_free(admission->timer);
 	spec_free(admission->spec);
 	free(admission->json);
@@ -72,41 +76,84 @@ static void finish(struct admission *admission, struct service *service, const s
 	admit_done *done = admission->done;
 	void *arg = admission->arg;
 
-	if (!service && !admission->timer)
+	if (!service && !admission->timer && admission->spec)
 		log_error("service %s, given at start: %s", admission->spec->name, err->text);
 	admission_free(admission);
 	done(arg, service, err);
 }
 
-/* Everything that can fail comes before the store, and nothing after it. */
-static struct service *commit(struct engine *engine, struct admission *admission, struct error *err)
+/* It is on disk: from here on it is there for everybody. */
+static void announce(struct engine *engine, struct service *service)
+{
+	service->staged = false;
+	if (engine->dns)
+		service_tell(service, engine->dns);
+	log_info("service %s: added", service->spec->name);
+	event_added(service);
+	survey_claim(engine, service);
+	if (engine->surveyed && service->spec->pinned)
+		service_revive(service);
+}
+
+/* All that came in this turn of the loop share one write to the disk, which costs what it costs
+ * for one. */
+static void commit(void *arg)
+{
+	struct engine *engine = arg;
+	struct error err = { 0 };
+	bool lost = store_commit(engine->store, &err) < 0;
+	struct admission *admission;
+
+	if (lost)
+		log_error("%s", err.text);
+	while ((admission = TAILQ_FIRST(&engine->staged))) {
+		struct service *service = admission->staged;
+
+		if (lost && service->state == LIFECYCLE_OFF)
+			service_free(service);
+		else if (lost)
+			service_remove(service); /* a survey has found its domain meanwhile */
+		else
+			announce(engine, service);
+		finish(admission, lost ? NULL : service, &err);
+	}
+}
+
+/* Everything that can fail comes before the store, and nothing after it but the disk itself. 0, and
+ * the admission ends with the next commit; or -1. */
+static int stage(struct engine *engine, struct admission *admission, struct error *err)
 {
 	uint32_t id = registry_free_id(engine->registry);
 	int64_t added = (int64_t)time(NULL);
 	struct service *service;
 
 	if (registry_check(engine->registry, admission->spec, NULL, err) < 0)
-		return NULL;
+		return -1;
 	if (id == REGISTRY_NO_ID) {
 		error_set(err, ERROR_BUSY, "there are %u services, and no room for more",
 			  USAGE_SLOTS);
-		return NULL;
+		return -1;
 	}
-	if (store_add(engine->store, id, admission->spec->name, admission->json, added, err) < 0)
-		return NULL;
+	if (store_begin(engine->store, err) < 0 ||
+	    store_add(engine->store, id, admission->spec->name, admission->json, added, err) < 0)
+		return -1;
 	/* What is in the slot was another service's. */
 	atomic_store(&engine->config.usage[id].last_query, 0);
 	atomic_store(&engine->config.usage[id].queries, 0);
+	/* It holds its name and addresses already, and nobody sees it. */
 	service = service_new(engine, id, TAKE(admission->spec), TAKE(admission->json), added);
-	if (engine->dns)
-		service_tell(service, engine->dns);
-	log_info("service %s: added", service->spec->name);
-	event_added(service);
-	survey_claim(engine, service);
-	holding_update(service);
-	if (engine->surveyed && service->spec->pinned)
-		service_revive(service);
-	return service;
+	service->staged = true;
+	if (admission->timer)
+		timer_cancel(admission->timer);
+	admission->staged = service;
+	TAILQ_REMOVE(&engine->admissions, admission, entry);
+	TAILQ_INSERT_TAIL(&engine->staged, admission, entry);
+	if (!engine->commit_timer)
+		engine->commit_timer = timer_new(engine->loop, commit, engine);
+	if (!engine->commit_timer)
+		abort();
+	timer_set(engine->commit_timer, 0);
+	return 0;
 }
 
 /* Another form for a service that is there. */
@@ -160,8 +207,8 @@ static void checked(struct admission *admission)
 		there = to_change(engine, admission, &err);
 	if (there)
 		service = change(engine, there, admission, &err) < 0 ? NULL : there;
-	else if (err.kind == ERROR_NONE)
-		service = commit(engine, admission, &err);
+	else if (err.kind == ERROR_NONE && stage(engine, admission, &err) == 0)
+		return;
 	finish(admission, service, &err);
 }
 
@@ -315,6 +362,9 @@ void admit_end(struct engine *engine)
 
 	error_set(&err, ERROR_BUSY, "the daemon ends");
 	engine->declared_next = engine->declared_count;
+	if (engine->commit_timer)
+		commit(engine);
+	timer_free(TAKE(engine->commit_timer));
 	while (!TAILQ_EMPTY(&engine->admissions))
 		finish(TAILQ_FIRST(&engine->admissions), NULL, &err);
 	for (size_t i = 0; i < engine->declared_count; i++)

@@ -411,6 +411,7 @@ struct engine *engine_new(struct loop *loop, const struct engine_config *config,
 	engine->registry = registry_new();
 	TAILQ_INIT(&engine->queue);
 	TAILQ_INIT(&engine->admissions);
+	TAILQ_INIT(&engine->staged);
 	TAILQ_INIT(&engine->removals);
 	TAILQ_INIT(&engine->waiters);
 	TAILQ_INIT(&engine->residents);

@@ -61,7 +61,8 @@ struct engine {
 	struct timer *room_timer;
 	uint64_t promised; /* KiB, to builds under way */
 
-	TAILQ_HEAD(, admission) admissions;
+	TAILQ_HEAD(, admission) admissions, staged;
+	struct timer *commit_timer; /* of those staged */
 	uint32_t next_request;
 	char **declared;
 	size_t declared_count, declared_next;

@@ -89,7 +89,7 @@ static void mark_id(struct registry *registry, uint32_t id, bool is_free)
 static int conflict(const struct service *other, const char *field, const char *value,
 		    struct error *err)
 {
-	if (service_removed(other))
+	if (service_removed(other) && !other->staged)
 		return error_field(err, ERROR_BUSY, field, value,
 				   "service \"%s\", which has it, is just being removed; "
 				   "expected again in a moment",

@@ -61,7 +61,7 @@ void service_free(struct service *service)
 
 bool service_removed(const struct service *service)
 {
-	return lifecycle_public(service->state) == LIFECYCLE_PUBLIC_REMOVED;
+	return service->staged || lifecycle_public(service->state) == LIFECYCLE_PUBLIC_REMOVED;
 }
 
 bool service_unbuilt(const struct service *service)

@@ -64,6 +64,7 @@ struct service {
 	uint8_t hold;	     /* enum message_hold, as last told; and of which domain */
 	uint32_t hold_domid;
 	bool parked;	     /* the administrator stopped it: not started unasked */
+	bool staged;	     /* added, and not on disk yet */
 	bool doomed;	     /* removed, but in the store until its domain is gone */
 	unsigned losses;     /* toolstacks lost in a row while they built it */
 	uint32_t survey;     /* number of the last survey that found it */
@@ -97,7 +98,7 @@ void service_free(struct service *service);
 
 /* What a listing shows of its state. */
 const char *service_state(const struct service *service);
-/* Shown to nobody any more. */
+/* Shown to nobody: any more, or yet. */
 bool service_removed(const struct service *service);
 /* Neither domain nor image, and nothing under way: whatever its specification says, its next boot
  * is the first to know it. */

@@ -16,6 +16,9 @@ struct store {
 	sqlite3 *db;
 	char *path;
 	sqlite3_stmt *add, *update, *doom, *remove;
+	bool group;	 /* store_begin's transaction is open */
+	bool group_lost; /* it was ended, and failed: store_commit will say so */
+	struct error group_error;
 };
 
 static int failed(struct store *store, const char *what, struct error *err)
@@ -220,6 +223,47 @@ static int step(struct store *store, sqlite3_stmt *statement, const char *what, 
 	return rc;
 }
 
+/* An error within it may have made SQLite take all of it back already. */
+static int end_group(struct store *store, struct error *err)
+{
+	bool whole = !sqlite3_get_autocommit(store->db);
+	int rc = whole ? run(store, "COMMIT", "store the services", err)
+		       : error_set(err, ERROR_SYSTEM, "%s: the services were not stored",
+				   store->path);
+
+	store->group = false;
+	if (rc < 0 && !sqlite3_get_autocommit(store->db))
+		run(store, "ROLLBACK", "take them back", NULL);
+	return rc;
+}
+
+/* Before what is on disk when it returns: the group may have been lost by then, and is told so. */
+static void flush(struct store *store)
+{
+	if (store->group)
+		store->group_lost = end_group(store, &store->group_error) < 0;
+}
+
+int store_begin(struct store *store, struct error *err)
+{
+	if (store->group || store->group_lost)
+		return 0;
+	if (run(store, "BEGIN IMMEDIATE", "store the services", err) < 0)
+		return -1;
+	store->group = true;
+	return 0;
+}
+
+int store_commit(struct store *store, struct error *err)
+{
+	if (store->group_lost) {
+		store->group_lost = false;
+		*err = store->group_error;
+		return -1;
+	}
+	return store->group ? end_group(store, err) : 0;
+}
+
 int store_add(struct store *store, uint32_t id, const char *name, const char *spec, int64_t added,
 	      struct error *err)
 {
@@ -232,6 +276,7 @@ int store_add(struct store *store, uint32_t id, const char *name, const char *sp
 
 int store_update(struct store *store, uint32_t id, const char *spec, struct error *err)
 {
+	flush(store);
 	sqlite3_bind_int64(store->update, 1, id);
 	sqlite3_bind_text(store->update, 2, spec, -1, SQLITE_STATIC);
 	return step(store, store->update, "change the service", err);
@@ -239,12 +284,14 @@ int store_update(struct store *store, uint32_t id, const char *spec, struct erro
 
 int store_doom(struct store *store, uint32_t id, struct error *err)
 {
+	flush(store);
 	sqlite3_bind_int64(store->doom, 1, id);
 	return step(store, store->doom, "remove the service", err);
 }
 
 int store_remove(struct store *store, uint32_t id, struct error *err)
 {
+	flush(store);
 	sqlite3_bind_int64(store->remove, 1, id);
 	return step(store, store->remove, "remove the service", err);
 }

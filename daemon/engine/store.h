@@ -23,7 +23,12 @@ typedef int store_each_fn(void *arg, uint32_t id, const char *name, const char *
 			  bool doomed, struct error *err);
 int store_each(struct store *store, store_each_fn *each, void *arg, struct error *err);
 
-/* Durable when they return 0; -1 with an error, and then nothing is changed. `added` is Unix time
+/* What store_add does from here on is on disk when store_commit returns 0, all of it; at an error
+ * nothing of it is. Any other change in between ends the group first. 0, or -1 with an error. */
+int store_begin(struct store *store, struct error *err);
+int store_commit(struct store *store, struct error *err);
+
+/* Durable when they return 0 (store_add in a group: when that is committed); -1 with an error, and then nothing is changed. `added` is Unix time
  * in s. id and name must be new (or, for the others, be there). */
 int store_add(struct store *store, uint32_t id, const char *name, const char *spec, int64_t added,
 	      struct error *err);

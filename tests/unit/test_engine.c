@@ -404,6 +404,7 @@ static void test_conflicts_and_races(void **state)
 	SAY(toolstack, checked, .request = second, .field = "", .text = "");
 	SAY(toolstack, checked, .request = first, .field = "", .text = "");
 	SAY(toolstack, checked, .request = w->request, .field = "", .text = "");
+	loop_advance(w->loop, 0);
 	assert_string_equal(at(b.result, "dns"), "[ \"y\" ]");
 	assert_int_equal(a.err.kind, ERROR_CONFLICT);
 	assert_string_equal(a.err.field, "name");
@@ -445,6 +446,7 @@ static void test_add_without_toolstack(void **state)
 	loop_advance(w->loop, SECOND);
 	assert_int_equal(a.err.kind, ERROR_BUSY);
 	connect_toolstack(w);
+	loop_advance(w->loop, 0);
 	assert_int_equal(b.count, 1);
 	assert_non_null(b.result);
 	TOOLSTACK("survey; ");
@@ -689,6 +691,7 @@ static void test_declared(void **state)
 	connect_dns(w);
 	DNS("table 0; end; ");
 	connect_toolstack(w);
+	loop_advance(w->loop, 0);
 	DNS("service 0 asleep; service 1 asleep; ");
 	learn_uuid(w, "a", 0);
 	engine_free(w->engine);

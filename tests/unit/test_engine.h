@@ -403,6 +403,7 @@ static void call(struct world *w, verb_fn *verb, const char *params, struct answ
 	verb(w->engine, object, on_answer, answer);
 	json_object_put(object);
 	loop_settle(w->loop);
+	loop_advance(w->loop, 0); /* what is done at the end of the turn */
 }
 
 /* The text at a path of keys, valid until the next call. */

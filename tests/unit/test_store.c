@@ -249,13 +249,46 @@ static void test_memory(void **state)
 	assert_null(store_open("", &err));
 }
 
+/* Several at once: on disk together, or not at all. */
+static void test_group(void **state)
+{
+	struct error err = { 0 };
+	struct store *store;
+
+	(void)state;
+	clear();
+	store = must_open();
+	assert_int_equal(store_begin(store, &err), 0);
+	assert_int_equal(store_add(store, 0, "a", "{}", 1, &err), 0);
+	assert_int_equal(store_begin(store, &err), 0);
+	/* One that is refused leaves the others. */
+	assert_int_equal(store_add(store, 1, "a", "{}", 1, &err), -1);
+	assert_int_equal(store_add(store, 1, "b", "{}", 1, &err), 0);
+	assert_int_equal(store_commit(store, &err), 0);
+	assert_int_equal(store_commit(store, &err), 0);
+	/* Not committed: as if it had not been. */
+	assert_int_equal(store_begin(store, &err), 0);
+	assert_int_equal(store_add(store, 2, "c", "{}", 1, &err), 0);
+	store_close(store);
+	store = must_open();
+	holds(store, "0 a {} 1;1 b {} 1;");
+	/* What else is changed in between is on disk when that returns, with the group. */
+	assert_int_equal(store_begin(store, &err), 0);
+	assert_int_equal(store_add(store, 2, "c", "{}", 1, &err), 0);
+	assert_int_equal(store_remove(store, 0, &err), 0);
+	store_close(store);
+	store = must_open();
+	holds(store, "1 b {} 1;2 c {} 1;");
+	store_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keeps),	cmocka_unit_test(test_survives_kill),
 		cmocka_unit_test(test_alone),	cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_damaged), cmocka_unit_test(test_disk_full),
-		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_memory),	cmocka_unit_test(test_group),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -394,6 +394,7 @@ static void test_addition(void **state)
 	TOOLSTACK("check; ");
 	SAY(toolstack, checked, .request = w->request,
 	    .addition = "{\"ip\":[\"10.0.120.101\"],\"ttl\":7}");
+	loop_advance(w->loop, 0);
 	assert_string_equal(at(answer.result, "spec/ttl"), "5");
 	gets(&answer, "ip", "[ \"10.0.120.101\" ]");
 	DNS("service 0 asleep; ");
