@@ -21,7 +21,7 @@ ROOMS = ("dns", "engine", "toolstack")
 PATIENCE = 180  # s: how long to wait for what must happen; emulation on a busy machine is slow
 
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
-A, AAAA, TXT = 1, 28, 16
+A, AAAA, TXT, OPT = 1, 28, 16, 41
 
 
 def now():
@@ -209,32 +209,43 @@ def tiny(name, address, kind="pv", ttl=60, **more):
 
 # --- DNS ---------------------------------------------------------------------------------------
 
-def question(name, kind=A, query_id=None):
+def question(name, kind=A, query_id=None, edns=False):
     query_id = random.randrange(65536) if query_id is None else query_id
-    wire = struct.pack("!HHHHHH", query_id, 0x0100, 1, 0, 0, 0)
+    wire = struct.pack("!HHHHHH", query_id, 0x0100, 1, 0, 0, int(edns))
     for label in name.rstrip(".").split("."):
         wire += bytes([len(label)]) + label.encode()
-    return wire + struct.pack("!BHH", 0, kind, 1)
+    wire += struct.pack("!BHH", 0, kind, 1)
+    return wire + struct.pack("!BHHIH", 0, OPT, 1232, 0, 0) if edns else wire
 
 
 class Answer:
-    """A reply: id, rcode, number of answers, the addresses in it, its TTLs."""
+    """A reply: id, rcode, number of answers, the addresses in it, its TTLs, its extended error (code, text)."""
 
     def __init__(self, wire):
-        self.id, flags, questions, self.count, self.authority, _ = struct.unpack("!HHHHHH", wire[:12])
-        self.rcode, self.truncated = flags & 15, bool(flags & 0x200)
+        self.id, flags, questions, self.count, self.authority, additional = struct.unpack("!HHHHHH", wire[:12])
+        self.rcode, self.truncated, self.extended = flags & 15, bool(flags & 0x200), None
         self.addresses, self.ttls = [], []
         at = 12
         for _ in range(questions):
             at = self._skip(wire, at) + 4
-        for _ in range(self.count):
+        for i in range(self.count + self.authority + additional):
             at = self._skip(wire, at)
             kind, _, ttl, size = struct.unpack("!HHIH", wire[at:at + 10])
             at += 10
-            self.ttls.append(ttl)
-            if kind == A:
-                self.addresses.append(socket.inet_ntoa(wire[at:at + size]))
+            if i < self.count:
+                self.ttls.append(ttl)
+                if kind == A:
+                    self.addresses.append(socket.inet_ntoa(wire[at:at + size]))
+            elif kind == OPT:
+                self._options(wire[at:at + size])
             at += size
+
+    def _options(self, data):
+        while data:
+            code, size = struct.unpack("!HH", data[:4])
+            if code == 15:  # RFC 8914
+                self.extended = struct.unpack("!H", data[4:6])[0], data[6:4 + size].decode()
+            data = data[4 + size:]
 
     @staticmethod
     def _skip(wire, at):
@@ -245,11 +256,11 @@ class Answer:
         return at + 1
 
 
-def ask(name, kind=A, server=SERVER, timeout=PATIENCE, retry=1.0):
+def ask(name, kind=A, server=SERVER, timeout=PATIENCE, retry=1.0, edns=False):
     """Asks by UDP, again every `retry` seconds as a resolver would; None if nothing came."""
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     client.connect((server, 53))
-    wire, end = question(name, kind), now() + timeout
+    wire, end = question(name, kind, edns=edns), now() + timeout
     with client:
         while now() < end:
             try:
