@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "engine/events.h"
 #include "engine/inside.h"
 #include "engine/room.h"
 #include "engine/service.h"
@@ -45,7 +46,11 @@ static bool sleeps(const struct service *service)
 
 static void note_fresh_boot(struct service *service, const char *why)
 {
-	log_warning("service %s: booted afresh: %s", service->spec->name, why);
+	char text[ERROR_TEXT_MAX + sizeof "booted afresh: "];
+
+	snprintf(text, sizeof text, "booted afresh: %s", why);
+	log_warning("service %s: %s", service->spec->name, text);
+	event_failure(service, text);
 	free(service->notice);
 	service->notice = strdup(why);
 	if (!service->notice)
