@@ -50,8 +50,9 @@ SCENARIO_SRC := $(wildcard tests/scenario/*.c)
 # Apart from what they make: jitsuctl is a folder and a program.
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ALL_SRC := $(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC) $(MAIN_SRC) $(CTL_SRC) \
-	$(SYNJITSU_SRC) synjitsu/main.c $(UNIT_SRC) $(SCENARIO_SRC)
+	$(SYNJITSU_SRC) synjitsu/main.c $(FUZZ_SRC) $(UNIT_SRC) $(SCENARIO_SRC)
 LIB := $(O)/libjitsu.a
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 
 all: $(O)/jitsud $(O)/jitsuctl $(O)/synjitsu
@@ -62,6 +63,7 @@ help:
 	@echo 'check     unit, scenario and lab tests'
 	@echo 'bench     the benchmarks, in the lab'
 	@echo 'bench-dns the one of DNS servers side by side'
+	@echo 'fuzz      the fuzzers, TIME seconds each (60)'
 	@echo 'lab       a shell in the dom0 of the lab'
 	@echo 'deps      install the packages needed to build and test (asks apt)'
 	@echo 'install   to DESTDIR and PREFIX (default /usr/local)'
@@ -101,6 +103,19 @@ $(O)/tests/scenario/scenario: $(call obj,$(SCENARIO_SRC)) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# The harnesses without a fuzzer: they take files.
+FUZZ_BIN := $(patsubst tests/fuzz/fuzz_%.c,$(O)/tests/fuzz/%,$(filter tests/fuzz/fuzz_%,$(FUZZ_SRC)))
+
+$(call obj,$(FUZZ_SRC)): ALL_CFLAGS += -Itests/unit
+
+$(O)/tests/fuzz/answer: WRAPS := -Wl,--wrap=listen_reply,--wrap=listen_skip
+
+$(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/fuzz_%.o $(O)/obj/tests/fuzz/replay.o $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(WRAPS) -o $@ $^ \
+		-lcmocka $(PKG_LIBS)
 
 -include $(patsubst %.c,$(O)/obj/%.d,$(ALL_SRC))
 -include tests/lab/lab.mk guest/guest.mk
@@ -172,7 +187,7 @@ check: deps
 check-all:
 	@tests/check
 
-units: $(UNIT_BIN) $(O)/tests/scenario/scenario $(O)/jitsud $(O)/jitsuctl $(O)/synjitsu
+units: $(UNIT_BIN) $(FUZZ_BIN) $(O)/tests/scenario/scenario $(O)/jitsud $(O)/jitsuctl $(O)/synjitsu
 
 check-fast: units
 	@O=$(O) tests/run $(if $(COUNTS),--counts $(COUNTS)) $(UNIT_BIN)
@@ -197,7 +212,14 @@ bench-dns: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@tests/bench/run dns
 
+# TIME seconds each, or of those named in H.
+fuzz: deps
+	@command -v clang >/dev/null && ls /usr/lib/llvm-*/lib/clang/*/lib/linux/*fuzzer* >/dev/null 2>&1 || \
+		{ [ "$$(id -u)" = 0 ] && apt-get install -y -qq clang libclang-rt-14-dev >/dev/null; }
+	@$(MAKE) --no-print-directory -j$$(nproc) -f tests/fuzz/fuzz.mk O=$(O)
+	@O=$(O) TIME=$(or $(TIME),60) tests/fuzz/run $(H)
+
 clean:
 	rm -rf build
 
-.PHONY: install deps deps-installed check check-all units check-fast check-sanitize demo demo-run bench bench-run bench-dns clean
+.PHONY: install fuzz deps deps-installed check check-all units check-fast check-sanitize demo demo-run bench bench-run bench-dns clean

@@ -516,7 +516,7 @@ void core_heard(struct core *core, struct claim *claim, const uint8_t *data, siz
 	struct frame f;
 
 	frame_parse(&f, data, size);
-	if (f.kind == FRAME_OTHER || !owns(claim, f.kind == FRAME_ADVERT ? &f.to : &f.from))
+	if (!claim->has_guest || f.kind == FRAME_OTHER || !owns(claim, f.kind == FRAME_ADVERT ? &f.to : &f.from))
 		return;
 	if (!claim->alive) {
 		claim->alive = true;

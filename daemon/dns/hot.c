@@ -118,11 +118,10 @@ static inline bool read_opt(struct work *work, const uint8_t *opt, size_t size)
 		return false;
 	work->edns = true;
 	work->dnssec_ok = opt[7] & 0x80;
+	/* Nobody sane says less than the minimum; libknot takes some of these for malformed. */
 	payload = get16(opt + 3);
-	work->limit = payload < WIRE_UDP_MIN ? WIRE_UDP_MIN :
-		      payload > WIRE_UDP_MAX ? WIRE_UDP_MAX :
-					       payload;
-	return true;
+	work->limit = payload > WIRE_UDP_MAX ? WIRE_UDP_MAX : payload;
+	return payload >= WIRE_UDP_MIN;
 }
 
 /* Stage 1: is it plain, and which name? */
