@@ -93,7 +93,7 @@ jitsud() { # COUNT
 		  printf ",\"sim_boot\":0,\"sim_frame\":0}" }
 		END { print "]" }' "$work/$1" >"$dir/services.json"
 	start "jitsud-$1" "$build/jitsud" --foreground --log-level warning -x sim -b 127.0.0.1 -l $port -f 0.0.0.0 \
-		-d 0 --persistdb :memory: --boots 64 --control "$dir/control.sock" \
+		-d 0 --wakes 0 --persistdb :memory: --boots 64 --control "$dir/control.sock" \
 		--services "$dir/services.json" --services-dir "$dir/none" $jitsud_options
 	server "jitsud-$1" "$1" "jitsud" "${started[-1]}"
 	rm "$dir/services.json"

@@ -55,7 +55,7 @@ difference() {
 
 # start_jitsud OPTION...: libxl, nothing forwarded, its store in memory so that no disk is measured.
 start_jitsud() {
-	jitsud --foreground -x libxl -b 127.0.0.1 -l $port -f 0.0.0.0 -d 0 --persistdb :memory: \
+	jitsud --foreground -x libxl -b 127.0.0.1 -l $port -f 0.0.0.0 -d 0 --wakes 0 --persistdb :memory: \
 		--control $control --services-dir $work/none --wait-limit 60000 "$@" \
 		>$work/jitsud.log 2>&1 &
 	jitsud=$!
