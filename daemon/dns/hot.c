@@ -271,7 +271,7 @@ static inline void answer(const struct work *work, const struct table *table, co
 	for (uint32_t i = 0; i < work->found->service_count; i++)
 		stamp(&hot->usage[table_nth(table, work->found, i)->id], now, hot->shared);
 	data[2] |= QR | AA;
-	data[3] = (uint8_t)((data[3] & CD) | (is_offered(hot, work->packet->peer) ? RA : 0));
+	data[3] = is_offered(hot, work->packet->peer) ? RA : 0;
 	put16(data + 6, (uint16_t)work->count);
 	if (work->count == 1 && work->found->service_count == 1) {
 		out = put_record(out, work, address_data(work->service, work->v6));

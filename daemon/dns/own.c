@@ -203,7 +203,7 @@ bool own_without_service(struct dns *dns, const struct client *client,
 	own = zone_own(zone, name, size, &server);
 	exists = own >= ZONE_OWN_EMPTY || table_is_empty(dns->table, name, size) ||
 		 zone_reverse_above(name, size);
-	if (exists && own_at_name(dns, client, query, zone, zone->ttl))
+	if (own >= ZONE_OWN_HOST && own_at_name(dns, client, query, zone, zone->ttl))
 		return true;
 	if (own >= ZONE_OWN_HOST && server && send_host(dns, client, query, zone, server))
 		return true;

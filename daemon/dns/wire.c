@@ -76,8 +76,23 @@ void wire_free(struct wire *wire)
 	free(wire);
 }
 
+/* head covers the question too, if there is one that can be read. */
+static void find_question(struct wire_query *query)
+{
+	const uint8_t *name = query->packet + WIRE_HEADER_SIZE;
+	size_t size;
+
+	if (knot_wire_get_qdcount(query->packet) != 1)
+		return;
+	size = wire_name_size(name, query->size - WIRE_HEADER_SIZE);
+	if (size && query->size >= WIRE_HEADER_SIZE + size + 4)
+		query->head = (uint16_t)(WIRE_HEADER_SIZE + size + 4);
+}
+
 static enum wire_verdict error(struct wire_query *query, uint16_t rcode)
 {
+	if (query->head == WIRE_HEADER_SIZE)
+		find_question(query);
 	query->rcode = rcode;
 	return WIRE_ERROR;
 }
@@ -122,10 +137,8 @@ enum wire_verdict wire_parse(struct wire *wire, uint8_t *packet, size_t size, bo
 				      .rcode = WIRE_NOERROR };
 	opcode = knot_wire_get_opcode(packet);
 	questions = knot_wire_get_qdcount(packet);
-	if (opcode != KNOT_OPCODE_QUERY && refusal(opcode) == WIRE_NOTIMP)
-		return error(query, WIRE_NOTIMP);
 	if (questions > 1) /* RFC 9619 */
-		return error(query, WIRE_FORMERR);
+		return error(query, opcode == KNOT_OPCODE_QUERY ? WIRE_FORMERR : refusal(opcode));
 
 	reset(wire);
 	pkt = knot_pkt_new(packet, (uint16_t)size, &wire->mm);
@@ -133,7 +146,9 @@ enum wire_verdict wire_parse(struct wire *wire, uint8_t *packet, size_t size, bo
 		return error(query, WIRE_SERVFAIL);
 	rc = knot_pkt_parse(pkt, KNOT_PF_KEEPWIRE | KNOT_PF_NOCANON);
 	if (rc != KNOT_EOK)
-		return error(query, rc == KNOT_ENOMEM ? WIRE_SERVFAIL : WIRE_FORMERR);
+		return error(query, rc == KNOT_ENOMEM		   ? WIRE_SERVFAIL :
+				    opcode == KNOT_OPCODE_QUERY ? WIRE_FORMERR :
+								  refusal(opcode));
 	if (knot_pkt_has_edns(pkt)) {
 		query->edns = true;
 		query->dnssec_ok = knot_pkt_has_dnssec(pkt);
@@ -331,8 +346,9 @@ size_t wire_build(struct wire *wire, const struct wire_query *query,
 	    knot_pkt_init_response(pkt, question) != KNOT_EOK)
 		return build_header(query, WIRE_SERVFAIL, out);
 	knot_wire_set_id(out, query->id); /* the forwarder's packet bears another */
-	if (knot_wire_get_cd(query->packet)) /* RFC 4035, 3.1.6 */
-		knot_wire_set_cd(out);
+	/* RFC 4035: cleared in what is authoritative (3.1.6), copied by a recursive server (3.2.2). */
+	if (!reply->recursion || reply->authoritative)
+		knot_wire_clear_cd(out);
 	if (reply->authoritative)
 		knot_wire_set_aa(out);
 	if (reply->recursion)
