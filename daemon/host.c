@@ -263,14 +263,39 @@ void host_close(struct host *host)
 	acl_free(&host->dns->allow_recursion);
 }
 
-static void drain(int fd)
+/* Whether anything was to be read. */
+static bool drain(int fd)
 {
 	char buffer[8192];
-	ssize_t r;
+	bool any = false;
 
-	do
-		r = fd < 0 ? -1 : read(fd, buffer, sizeof buffer);
-	while (r > 0 || (r < 0 && fd >= 0 && (errno == EINTR || errno == ENOBUFS)));
+	while (fd >= 0 && read(fd, buffer, sizeof buffer) > 0)
+		any = true;
+	return any;
+}
+
+/* Whether addresses came or went. Those of a link alone are in `local` anyway, and each guest's vif
+ * has one: they are no reason to read all others again. */
+static bool addresses_changed(int fd)
+{
+	_Alignas(struct nlmsghdr) char buffer[16384];
+	bool changed = false;
+
+	while (fd >= 0) {
+		ssize_t r = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+		size_t left = r > 0 ? (size_t)r : 0;
+
+		if (r < 0 && errno == ENOBUFS)
+			changed = true;
+		else if (r <= 0 && errno != EINTR)
+			break;
+		for (const struct nlmsghdr *m = (void *)buffer; NLMSG_OK(m, left);
+		     m = NLMSG_NEXT(m, left))
+			if ((m->nlmsg_type == RTM_NEWADDR || m->nlmsg_type == RTM_DELADDR) &&
+			    ((const struct ifaddrmsg *)NLMSG_DATA(m))->ifa_scope != RT_SCOPE_LINK)
+				changed = true;
+	}
+	return changed;
 }
 
 bool host_changed(struct host *host)
@@ -279,12 +304,18 @@ bool host_changed(struct host *host)
 	size_t size = host->message_size;
 	struct error err;
 
+	bool file = drain(host->inotify_fd), addresses = addresses_changed(host->netlink_fd);
+
+	if (!file && !addresses)
+		return false;
 	memcpy(before, host->message, size);
-	drain(host->inotify_fd);
-	drain(host->netlink_fd);
 	watch_file(host);
 	if (read_all(host, &err) < 0) {
 		log_error("%s; it stays as it was", err.text);
+		return false;
+	}
+	if (host->message_size == 0) {
+		log_error("too many networks to tell the dns room: it keeps those it knows");
 		return false;
 	}
 	return size != host->message_size || memcmp(before, host->message, size) != 0;

@@ -12,6 +12,11 @@ static void add_v4(struct acl *acl, uint32_t address, unsigned bits)
 {
 	uint32_t mask = bits ? htonl(UINT32_MAX << (32 - bits)) : 0;
 
+	/* Wide ones first, and a host with a thousand interfaces has a short list. */
+	for (size_t i = 0; i < acl->v4_count; i++)
+		if ((acl->v4[i].mask & mask) == acl->v4[i].mask &&
+		    (address & acl->v4[i].mask) == acl->v4[i].network)
+			return;
 	acl->v4 = reallocarray(acl->v4, acl->v4_count + 1, sizeof *acl->v4);
 	if (!acl->v4)
 		abort();
@@ -29,6 +34,15 @@ static void add_v6(struct acl *acl, const uint8_t *address, unsigned bits)
 	memcpy(entry.network, address, sizeof entry.network);
 	entry.network[0] &= entry.mask[0];
 	entry.network[1] &= entry.mask[1];
+	for (size_t i = 0; i < acl->v6_count; i++) {
+		const struct acl_v6 *wide = &acl->v6[i];
+
+		if ((wide->mask[0] & entry.mask[0]) == wide->mask[0] &&
+		    (wide->mask[1] & entry.mask[1]) == wide->mask[1] &&
+		    (entry.network[0] & wide->mask[0]) == wide->network[0] &&
+		    (entry.network[1] & wide->mask[1]) == wide->network[1])
+			return;
+	}
 	acl->v6 = reallocarray(acl->v6, acl->v6_count + 1, sizeof *acl->v6);
 	if (!acl->v6)
 		abort();

@@ -263,7 +263,36 @@ jitsud = Jitsud("-f", KNOT, "--allow-recursion", "198.51.100.0/24")
 same("who is not listed", (REFUSED, 18, False), (lambda a: (a.rcode, a.ede, a.ra))(ask_from("127.0.0.1")))
 same("who is listed", (NOERROR, ["192.0.2.10"]), (lambda a: (a.rcode, a.addresses))(ask_from("198.51.100.1")))
 jitsud.stop()
-print("allow_recursion: new addresses of the host count; others are REFUSED, extended error 18")
+
+# Another host, on a network of ours and from one that is not.
+LAN, NEAR, FAR = "203.0.113.1", "203.0.113.2", "192.0.2.77"
+far_host = start(["unshare", "-n", "sleep", "600"], "far_host.log")
+for command in ("link add lan type veth peer name wire", f"link set wire netns {far_host.pid}", "link set lan up",
+                f"addr add {LAN}/24 dev lan", f"route add {FAR}/32 dev lan"):
+    wait_for(f"ip {command}", lambda: subprocess.run(["ip"] + command.split(), capture_output=True).returncode == 0)
+for command in ("link set wire up", f"addr add {NEAR}/24 dev wire", f"addr add {FAR}/32 dev wire"):
+    subprocess.run(["nsenter", "-t", str(far_host.pid), "-n", "ip"] + command.split(), check=True)
+
+
+def ask_from_far(source):
+    code = (f"import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); "
+            f"s.bind(('{source}', 0)); s.connect(('{LAN}', 53)); s.send({wire!r}); sys.stdout.buffer.write(s.recv(65535))")
+    r = subprocess.run(["nsenter", "-t", str(far_host.pid), "-n", sys.executable, "-c", code], capture_output=True)
+    return Answer(r.stdout) if r.returncode == 0 else None
+
+
+jitsud = Jitsud("-f", KNOT, address=LAN, services=[
+    {"name": "ours", "dns": "ours.example.org", "ip": "10.0.0.1", "nic": "br0", "sim_boot": 0, "sim_frame": 0}])
+wait_for("the wire is up", lambda: ask_from_far(NEAR))
+same("a host of our network", (NOERROR, ["192.0.2.10"]),
+     (lambda a: (a.rcode, a.addresses))(ask_from_far(NEAR)))
+same("a host of no network of ours", (REFUSED, 18, False), (lambda a: (a.rcode, a.ede, a.ra))(ask_from_far(FAR)))
+wire = query("ours.example.org", A, edns=1232)
+for source, may in ((FAR, False), (NEAR, True)):
+    answer = ask_from_far(source)
+    same(f"our own name, asked for from {source}", (NOERROR, ["10.0.0.1"], may), (answer.rcode, answer.addresses, answer.ra))
+jitsud.stop()
+print("allow_recursion: hosts of our networks by default, no others; new addresses of the host count; others are REFUSED, extended error 18")
 
 # --- loops -----------------------------------------------------------------------------------------
 r = subprocess.run([f"{O}/jitsud", "-x", "sim", "-b", "0.0.0.0", "-l", "5300", "-p", "5300", "-f", "198.51.100.1", "--control", f"{scratch}/x.sock",

@@ -46,6 +46,32 @@ static const struct sockaddr *numbered(unsigned n)
 	return address(text);
 }
 
+/* What a wider entry has already takes no place: a host may have a thousand interfaces. */
+static void test_acl_is_short(void **state)
+{
+	static const char *const wide[] = { "10.0.0.0/8", "fe80::/10", "0.0.0.0/1" };
+	struct acl acl = { 0 };
+	struct error err;
+	char text[64];
+
+	(void)state;
+	assert_int_equal(acl_read(&acl, wide, ARRAY_SIZE(wide), "x", &err), 0);
+	for (int i = 0; i < 1000; i++) {
+		const char *const one = text;
+
+		snprintf(text, sizeof text, "fe80::%x/64", i);
+		assert_int_equal(acl_read(&acl, &one, 1, "x", &err), 0);
+		snprintf(text, sizeof text, "10.%d.0.1", i % 256);
+		assert_int_equal(acl_read(&acl, &one, 1, "x", &err), 0);
+	}
+	assert_int_equal(acl.v4_count, 2);
+	assert_int_equal(acl.v6_count, 1);
+	assert_int_equal(acl_read(&acl, (const char *const[]){ "fec0::1", "128.0.0.0/1" }, 2, "x", &err), 0);
+	assert_int_equal(acl.v4_count, 3);
+	assert_int_equal(acl.v6_count, 2);
+	acl_free(&acl);
+}
+
 static void test_acl(void **state)
 {
 	static const char *const texts[] = { "192.0.2.0/24", "198.51.100.7", "2001:db8:1:2::/63",
@@ -314,6 +340,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_acl),
+		cmocka_unit_test(test_acl_is_short),
 		cmocka_unit_test(test_acl_errors),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_limit),
