@@ -105,10 +105,18 @@ static int read_dns_settings(struct daemon *daemon, struct error *err)
 		.tcp_per_network = config->tcp_per_network,
 		.cookies = config->cookies,
 	};
+	struct acl allowed = { 0 };
 
 	daemon->resources.dns.forward_special = (const char *const *)config->forward_special.v;
 	daemon->resources.dns.forward_special_count = config->forward_special.n;
 	daemon->resources.dns.settings = &daemon->settings;
+	if (acl_read(&allowed, (const char *const *)config->allow_recursion.v,
+		     config->allow_recursion.n, "allow_recursion", err) < 0 ||
+	    dns_check(&daemon->resources.dns, err) < 0) {
+		acl_free(&allowed);
+		return -1;
+	}
+	acl_free(&allowed); /* host.c reads it again whenever the host changes */
 	return dns_settings_read(&daemon->settings, &texts, err);
 }
 
@@ -337,12 +345,13 @@ int main(int argc, char **argv)
 	if ((!daemon.config.foreground && go_to_background(&daemon, &err) < 0) ||
 	    open_resources(&daemon, &err) < 0) {
 		log_error("%s", err.text);
-		return 1;
+		status = 1;
+	} else {
+		supervise.watch_fd = daemon.host.watch_fd;
+		status = supervise_run(&supervise);
+		host_close(&daemon.host);
+		unlink(daemon.config.control);
 	}
-	supervise.watch_fd = daemon.host.watch_fd;
-	status = supervise_run(&supervise);
-	host_close(&daemon.host);
-	unlink(daemon.config.control);
 	declared_free(&daemon.declared);
 	dns_settings_free(&daemon.settings);
 	config_free(&daemon.config);

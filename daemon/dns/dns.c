@@ -158,6 +158,15 @@ void dns_free(struct dns *dns)
 	free(dns);
 }
 
+int dns_check(const struct dns_config *config, struct error *err)
+{
+	struct special *special =
+		special_new(config->forward_special, config->forward_special_count, err);
+
+	special_free(special);
+	return special ? 0 : -1;
+}
+
 /* Bytes into records of that size, the caller's to free. */
 static int copy_records(struct bytes bytes, size_t size, size_t max, void *out, size_t *count,
 			const char *field, struct error *err)

@@ -53,6 +53,8 @@ struct dns_config {
 
 /* Until the engine has sent its table for the first time no socket is read. NULL with an error. */
 struct dns *dns_new(struct loop *loop, const struct dns_config *config, struct error *err);
+/* What of a configuration dns_new would refuse. 0, or -1 with an error. */
+int dns_check(const struct dns_config *config, struct error *err);
 /* The host has changed: forwarders and allow_recursion anew. 0, or -1 with an error. */
 int dns_take_host(struct dns *dns, const struct msg_host *m, struct error *err);
 /* A new connection to the engine, in place of the old one if there was one. Takes fd. What was

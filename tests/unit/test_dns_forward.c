@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "dns/failures.h"
+#include "dns/special.h"
 #include "dns/upstreams.h"
 
 #include "tests/unit/test_dns.h"
@@ -651,6 +652,42 @@ static void test_special_names(void **state)
 	finish(w);
 }
 
+static enum special_kind kind_of(const struct special *special, const char *text)
+{
+	uint8_t name[WIRE_NAME_MAX];
+	size_t size = wire_name(name, text);
+
+	return special_find(special, name, size, WIRE_A).kind;
+}
+
+static void test_special_forwarded(void **state)
+{
+	static const char *const some[] = { "10.in-addr.arpa.", "Test", "20.172.in-addr.arpa" };
+	static const char *const wrong[] = { "example.org", "172.in-addr.arpa", "", "ALL" };
+	struct special *special;
+	struct error err;
+
+	(void)state;
+	special = special_new(some, ARRAY_SIZE(some), &err);
+	assert_non_null(special);
+	assert_int_equal(kind_of(special, "1.10.in-addr.arpa"), SPECIAL_NOT);
+	assert_int_equal(kind_of(special, "x.test"), SPECIAL_NOT);
+	assert_int_equal(kind_of(special, "1.20.172.in-addr.arpa"), SPECIAL_NOT);
+	assert_int_equal(kind_of(special, "1.21.172.in-addr.arpa"), SPECIAL_NXDOMAIN);
+	assert_int_equal(kind_of(special, "localhost"), SPECIAL_LOCALHOST);
+	special_free(special);
+	special = special_new((const char *const[]){ "all" }, 1, &err);
+	assert_int_equal(kind_of(special, "localhost"), SPECIAL_NOT);
+	special_free(special);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct dns_config config = { .forward_special = &wrong[i], .forward_special_count = 1 };
+
+		assert_int_equal(dns_check(&config, &err), -1);
+		assert_non_null(strstr(err.text, "forward_special"));
+		assert_non_null(strstr(err.text, wrong[i]));
+	}
+}
+
 static void take_host(struct world *w, const struct sockaddr_in *upstreams, size_t count,
 		      const char *allowed)
 {
@@ -951,6 +988,7 @@ int main(void)
 		cmocka_unit_test(test_case_not_kept),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_special_names),
+		cmocka_unit_test(test_special_forwarded),
 		cmocka_unit_test(test_who_may),
 		cmocka_unit_test(test_new_list),
 		cmocka_unit_test(test_ids_and_ports_differ),
