@@ -1,7 +1,8 @@
 #!/bin/bash
 # What an answer costs a DNS server here: jitsud (backend sim), the servers of Debian, and an echo
 # as the floor. Runs on the host itself, all servers on one processor, the client on another.
-# O: where jitsud and the tools are. BENCH_ROUNDS, BENCH_SECONDS of a round, BENCH_NAMES: how many.
+# O: where jitsud and the tools are. BENCH_ROUNDS, BENCH_SECONDS of a round, BENCH_NAMES: how many; BENCH_WITH: a
+# command that runs the rounds, such as one that waits for others to end.
 set -eu
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -83,20 +84,25 @@ echo_back() {
 	server echo "${counts[0]}" "floor: echo, recvmmsg and sendmmsg" "${started[-1]}" -e
 }
 
+services() { # FILE OF NAMES, KEYS
+	awk -v keys="$2" 'BEGIN { printf "[" }
+		{ n = NR - 1
+		  printf "%s\n{\"name\":\"s%d\",\"dns\":\"%s\",\"ip\":\"10.%d.%d.%d\",\"ttl\":3600,\"wait_limit\":60000,%s}",
+			(n > 0 ? "," : ""), NR, $1, int(n / 62500), int(n / 250) % 250, n % 250 + 1, keys }
+		END { print "]" }' "$1"
+}
+
 jitsud() { # COUNT
 	local dir=$work/jitsud-$1.d
 	mkdir -p "$dir/none"
-	awk 'BEGIN { printf "[" }
-		{ n = NR - 1
-		  printf "%s\n{\"name\":\"s%d\",\"dns\":\"%s\",\"ip\":\"10.%d.%d.%d\",\"ttl\":3600,\"wait_limit\":60000",
-			(n > 0 ? "," : ""), NR, $1, int(n / 62500), int(n / 250) % 250, n % 250 + 1
-		  printf ",\"sim_boot\":0,\"sim_frame\":0}" }
-		END { print "]" }' "$work/$1" >"$dir/services.json"
+	services "$work/$1" '"sim_boot":0,"sim_frame":0' >"$dir/services.json"
+	[ "$1" != boots ] || services "$work/asleep" '"sim_boot":300,"sim_frame":0' | sed 's/"name":"s/"name":"a/; s/"ip":"10/"ip":"11/' \
+		>"$dir/asleep.json"
 	start "jitsud-$1" "$build/jitsud" --foreground --log-level warning -x sim -b 127.0.0.1 -l $port -f 0.0.0.0 \
-		-d 0 --wakes 0 --persistdb :memory: --boots 64 --control "$dir/control.sock" \
-		--services "$dir/services.json" --services-dir "$dir/none" $jitsud_options
+		-d 0 --persistdb :memory: --boots 64 --wakes 0 --control "$dir/control.sock" \
+		--services-dir "$dir/none" $(printf -- '--services %s ' "$dir"/*.json)
 	server "jitsud-$1" "$1" "jitsud" "${started[-1]}"
-	rm "$dir/services.json"
+	rm "$dir"/*.json
 	# Summons them all; from here on each is ready.
 	flood -a -s 600 -w 512 127.0.0.1 ${ports[jitsud-$1]} "$work/$1" >/dev/null ||
 		fail "jitsud did not answer for $1 names"
@@ -178,7 +184,6 @@ dnsmasq() { # COUNT
 	server "dnsmasq-$1" "$1" "dnsmasq" "${started[-1]}"
 }
 
-jitsud_options=
 peers=$build/bench/peers
 "$top/tests/bench/peers.sh" "$peers" || { peers='' && echo "no other servers here: their packages cannot be had"; }
 echo_back
@@ -189,15 +194,53 @@ for count in "${counts[@]}"; do
 	[ "$count" -gt 100000 ] || for peer in nsd gdnsd dnsmasq; do "$peer" "$count"; done
 done
 
+# Another one, to be asked for what is up while others start.
+cp "$work/${counts[0]}" "$work/boots"
+cp "$work/${counts[0]}.last" "$work/boots.last"
+seq -f "a%07.0f.example.org" $((rounds * 80)) >"$work/asleep"
+(cd "$work" && split -l 80 -d -a 3 asleep asleep.)
+jitsud boots
+unset "order[-1]"
+
+# The rounds are a script of their own, so that BENCH_WITH can wait for a quiet machine.
+declare -f on_client >"$work/rounds"
 for ((round = 0; round < rounds; round++)); do
 	for key in "${order[@]}"; do
 		options=-r
 		[ "$key" != echo ] || options=-e
-		# shellcheck disable=SC2086 # several words
-		flood $options -s "$seconds" -w "$window" 127.0.0.1 ${ports[$key]} "$work/${names[$key]}" ${pids[$key]} \
-			>>"$work/$key.result" || fail "$key: $(cat "$work/flood.log")"
+		echo "on_client $build/bench/flood $options -s $seconds -w $window 127.0.0.1 ${ports[$key]}" \
+			"$work/${names[$key]} ${pids[$key]} >>$work/$key.result || { echo "$key" >&2; exit 1; }"
 	done
-done
+	ask="127.0.0.1 ${ports[jitsud-boots]}"
+	cat <<-EOF
+		on_client $build/bench/flood -r -s $seconds -w $window $ask $work/boots ${pids[jitsud-boots]} >>$work/idle.result || { echo idle >&2; exit 1; }
+		$build/bench/flood -q 20 -s 60 -w 80 $ask $work/asleep.$(printf %03d "$round") >>$work/started 2>&1 &
+		starts=\$!
+		sleep 0.3
+		on_client $build/bench/flood -r -s $seconds -w $window $ask $work/boots ${pids[jitsud-boots]} >>$work/busy.result || { echo busy >&2; exit 1; }
+		on_client $build/bench/flood -r -q 20000 -s $seconds -w $window $ask $work/boots ${pids[jitsud-boots]} >>$work/paced.result || { echo paced >&2; exit 1; }
+		kill \$starts
+		wait \$starts 2>/dev/null
+	EOF
+done >>"$work/rounds"
+echo "exit 0" >>"$work/rounds"
+${BENCH_WITH:-} bash "$work/rounds" 2>"$work/flood.log" || fail "$(cat "$work/flood.log")"
+
+# dns_time KEY add|remove: what the dns process of that server spends on one.
+changes=500
+dns_time() {
+	local pid i before params
+	for pid in ${pids[$1]}; do [ "$(cat /proc/"$pid"/comm)" != jitsud-dns ] || break; done
+	before=$(awk '{ print $1 }' /proc/"$pid"/schedstat)
+	for ((i = 0; i < changes; i++)); do
+		params="{\"name\":\"more$i\",\"dns\":\"more$i.example.net\",\"ip\":\"10.200.$((i / 250)).$((i % 250))\"}"
+		[ "$2" = add ] || params="{\"name\":\"more$i\"}"
+		"$build/bench/rpc" "$work/$1.d/control.sock" "service.$2" "$params" >"$work/rpc.log" 2>&1 ||
+			fail "$2: $(cat "$work/rpc.log")"
+	done
+	sleep 1
+	awk -v before="$before" -v n="$changes" '{ printf "%.1f\n", ($1 - before) / n / 1000 }' /proc/"$pid"/schedstat
+}
 
 # column FILE NUMBER median|min|max
 column() {
@@ -225,6 +268,27 @@ for key in "${order[@]}"; do
 		"$(awk '{ n += $1; t += $2 } END { print n / t }' "$file")" \
 		"$(awk '{ n += $3 } END { print n }' "$file")" "$(awk '{ n += $4 } END { print n }' "$file")" \
 		"$(awk -v ms="${load[$key]}" 'BEGIN { print ms / 1000 }')" "${memory[$key]}"
+done
+
+echo
+echo "The same for ${counts[0]} names that are up, and then while 20 others a second are started (sim, 0.3 s each);"
+echo "paced: 20,000 questions a second, far from what it could answer."
+echo
+printf '%-36s %9s %7s %7s %8s %9s %5s %4s\n' jitsud "µs/answer" min max "x idle" "answers/s" lost bad
+for key in idle busy paced; do
+	file=$work/$key.result
+	printf '%-36s %9.2f %7.2f %7.2f %8s %9.0f %5d %4d\n' "$key" "$(column "$file" 5 median)" "$(column "$file" 5 min)" \
+		"$(column "$file" 5 max)" "$(paired $key idle)" "$(awk '{ n += $1; t += $2 } END { print n / t }' "$file")" \
+		"$(awk '{ n += $3 } END { print n }' "$file")" "$(awk '{ n += $4 } END { print n }' "$file")"
+done
+
+echo
+echo "A service added or removed while the server has so many: processor time of the dns process for one, of $changes."
+echo
+printf '%-12s %9s %12s\n' services "added, µs" "removed, µs"
+for count in "${counts[@]}"; do
+	added=$(dns_time "jitsud-$count" add) removed=$(dns_time "jitsud-$count" remove)
+	printf '%-12s %9s %12s\n' "$count" "$added" "$removed"
 done
 for key in "${order[@]}"; do
 	awk '$4 > 0 { exit 1 }' "$work/$key.result" || fail "$key: answers that are none"

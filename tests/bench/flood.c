@@ -13,7 +13,7 @@
 
 #define BATCH 64
 #define WINDOW_MAX 4096
-#define RETRY_NS 1000000000u
+#define RETRY_NS 400000000u
 
 struct names {
 	uint8_t *wire; /* one after the other */
