@@ -112,7 +112,10 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config, struct e
 	dns->table = table_new();
 	dns->hot = (struct hot){ .table = (struct table *const *)&dns->table,
 				 .usage = dns->usage,
-				 .rate = dns->rate };
+				 .rate = dns->rate,
+				 .cookies = dns->settings->cookies.enabled ?
+						    &dns->settings->cookies :
+						    NULL };
 	if (config->threads > 1)
 		hot_share(&dns->hot);
 	dns->listener = listen_new(loop, config, config->long_way ? NULL : &dns->hot, answer_query,

@@ -2,16 +2,19 @@
 
 #include <endian.h>
 #include <string.h>
+#include <time.h>
 
 #include "dns/acl.h"
 #include "dns/hash.h"
 #include "dns/limit.h"
 #include "dns/table.h"
 #include "dns/wire.h"
+#include "dns/wire_cookie.h"
 #include "proto/usage.h"
 
 #define RECORD_FIXED 12u /* of an address record: a pointer to the question's name, up to its data */
 #define OPT_SIZE 11u
+#define OPTION_FIXED 4u
 
 /* The second byte of flags; the first one's only bit in a plain query is RD. */
 enum { QR = 0x80, AA = 0x04, RD = 0x01, RA = 0x80, AD = 0x20, CD = 0x10 };
@@ -22,7 +25,8 @@ struct work {
 	uint32_t hash, ref;
 	uint16_t end; /* of the question */
 	uint16_t limit;
-	uint8_t name_size;
+	uint8_t name_size, cookie_size;
+	const uint8_t *cookie; /* in the packet; NULL: none */
 	bool v6, edns, dnssec_ok;
 	union {
 		struct table_name *found;
@@ -88,21 +92,34 @@ static inline void fold_and_hash(struct work *work, const uint8_t *name, uint64_
 	work->hash = (uint32_t)hash_end(key, hash, word);
 }
 
-/* Options that an answer would not show. */
-static bool ignored(const uint8_t *option, size_t size)
+/* A cookie, and options that an answer would not show. */
+static bool read_options(struct work *work, const uint8_t *option, size_t size)
 {
-	enum { CLIENT_SUBNET = 8, PADDING = 12 };
+	enum { CLIENT_SUBNET = 8, COOKIE = 10, PADDING = 12 };
 
 	while (size) {
 		size_t length;
 
-		if (size < 4)
+		if (size < OPTION_FIXED)
 			return false;
-		length = 4 + (size_t)get16(option + 2);
-		if (length > size || (get16(option) != CLIENT_SUBNET && get16(option) != PADDING))
+		length = get16(option + 2);
+		if (OPTION_FIXED + length > size)
 			return false;
-		option += length;
-		size -= length;
+		switch (get16(option)) {
+		case COOKIE:
+			if (work->cookie || !wire_cookie_sound(length))
+				return false;
+			work->cookie = option + OPTION_FIXED;
+			work->cookie_size = (uint8_t)length;
+			break;
+		case CLIENT_SUBNET:
+		case PADDING:
+			break;
+		default:
+			return false;
+		}
+		option += OPTION_FIXED + length;
+		size -= OPTION_FIXED + length;
 	}
 	return true;
 }
@@ -114,7 +131,7 @@ static inline bool read_opt(struct work *work, const uint8_t *opt, size_t size)
 
 	/* No extended code, version 0. */
 	if (size < OPT_SIZE || memcmp(opt, start, sizeof start) != 0 || get16(opt + 5) != 0 ||
-	    size != OPT_SIZE + (size_t)get16(opt + 9) || !ignored(opt + OPT_SIZE, size - OPT_SIZE))
+	    size != OPT_SIZE + (size_t)get16(opt + 9) || !read_options(work, opt + OPT_SIZE, size - OPT_SIZE))
 		return false;
 	work->edns = true;
 	work->dnssec_ok = opt[7] & 0x80;
@@ -154,6 +171,7 @@ static inline bool parse(struct work *work, uint64_t key)
 	work->v6 = type == WIRE_AAAA;
 	work->end = (uint16_t)(at + 5);
 	work->edns = work->dnssec_ok = false;
+	work->cookie = NULL;
 	work->limit = WIRE_UDP_MIN;
 	if (counts & 1 ? !read_opt(work, data + work->end, size - work->end) : size != work->end)
 		return false;
@@ -180,6 +198,13 @@ static inline unsigned addresses(const struct table_service *service, bool v6)
 	return v6 ? service->v6_count : service->v4_count;
 }
 
+static inline unsigned opt_size(const struct work *work, const struct hot *hot)
+{
+	return !work->edns ? 0 :
+	       work->cookie && hot->cookies ? OPT_SIZE + OPTION_FIXED + WIRE_COOKIE_SIZE :
+					      OPT_SIZE;
+}
+
 /* Stage 4: are all its services ready, and how long is the answer? */
 static inline bool measure(struct work *work, const struct table *table, const struct hot *hot)
 {
@@ -197,7 +222,7 @@ static inline bool measure(struct work *work, const struct table *table, const s
 		if (service->ttl < work->ttl)
 			work->ttl = service->ttl;
 		size = work->end + work->count * (RECORD_FIXED + (work->v6 ? 16u : 4u)) +
-		       (work->edns ? OPT_SIZE : 0);
+		       opt_size(work, hot);
 		if (size > work->limit)
 			return false;
 		__builtin_prefetch(&hot->usage[service->id], 1);
@@ -266,7 +291,12 @@ static inline bool is_offered(const struct hot *hot, const struct sockaddr *peer
 static inline void answer(const struct work *work, const struct table *table, const struct hot *hot,
 			  uint64_t now)
 {
-	uint8_t *data = work->packet->data, *out = data + work->end;
+	uint8_t *data = work->packet->data, *out = data + work->end, cookie[WIRE_COOKIE_SIZE];
+	unsigned opt = opt_size(work, hot);
+
+	if (opt > OPT_SIZE) /* the query's is about to be written over */
+		wire_cookie_make(hot->cookies, work->cookie, work->packet->peer,
+				 (uint64_t)time(NULL), cookie);
 
 	for (uint32_t i = 0; i < work->found->service_count; i++)
 		stamp(&hot->usage[table_nth(table, work->found, i)->id], now, hot->shared);
@@ -282,10 +312,26 @@ static inline void answer(const struct work *work, const struct table *table, co
 	if (work->edns) {
 		put32(out, 41u << 8 | WIRE_UDP_MAX >> 8);
 		put32(out + 4, (WIRE_UDP_MAX & 0xffu) << 24 | (work->dnssec_ok ? 0x80u : 0));
-		memset(out + 8, 0, OPT_SIZE - 8);
-		out += OPT_SIZE;
+		put16(out + 8, 0);
+		out[10] = (uint8_t)(opt - OPT_SIZE);
+		if (opt > OPT_SIZE) {
+			put32(out + OPT_SIZE, 10u << 16 | WIRE_COOKIE_SIZE);
+			memcpy(out + OPT_SIZE + OPTION_FIXED, cookie, sizeof cookie);
+		}
+		out += opt;
 	}
 	work->packet->answer = (uint32_t)(out - data);
+}
+
+/* A valid cookie proves the address: what is not forged is not limited. */
+static bool is_allowed(const struct hot *hot, const struct work *work, uint64_t now)
+{
+	const struct sockaddr *peer = work->packet->peer;
+
+	return (work->cookie && hot->cookies &&
+		wire_cookie_check(hot->cookies, work->cookie, work->cookie_size, peer,
+				  (uint64_t)time(NULL))) ||
+	       rate_pass(hot->rate, peer, now);
 }
 
 /* In stages, each for all packets: what the next one needs of memory is under way meanwhile. */
@@ -331,7 +377,7 @@ void hot_answer(struct hot *hot, struct hot_packet *packets, unsigned count, uin
 	left = kept;
 	kept = 0;
 	for (unsigned i = 0; i < left; i++)
-		if (rate_pass(hot->rate, todo[i]->packet->peer, now)) {
+		if (is_allowed(hot, todo[i], now)) {
 			answer(todo[i], table, hot, now);
 			kept++;
 		}

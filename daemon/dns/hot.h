@@ -5,8 +5,8 @@
  * of the system.
  *
  * Plain is: a query (RFC 1035) with one question, class IN, type A or AAAA, an uncompressed name,
- * and nothing behind it but perhaps one OPT of version 0, without options or with such only as are
- * ignored; over UDP. The name is one of the table, not one that a wildcard covers, and the answer
+ * and nothing behind it but perhaps one OPT of version 0, with no options but a cookie and such as
+ * are ignored; over UDP. The name is one of the table, not one that a wildcard covers, and the answer
  * fits.
  */
 #ifndef JITSU_DNS_HOT_H
@@ -24,6 +24,7 @@
 
 struct acl;
 struct rate;
+struct wire_cookie_secrets;
 struct table;
 struct usage;
 
@@ -32,6 +33,7 @@ struct hot {
 	struct usage *usage;
 	struct rate *rate;
 	const struct acl *recursion; /* whose answers say RA; NULL: nobody's */
+	const struct wire_cookie_secrets *cookies; /* NULL: they are ignored */
 	bool shared;
 	pthread_rwlock_t lock;	   /* of the table, if shared */
 	_Atomic uint64_t answered; /* counts */
