@@ -88,9 +88,6 @@ RULES = [
          "(RFC 1034, 6.2.2); Knot takes it for IN", lambda c: c.cls == 255 and c.ours["rcode"] == REFUSED),
     Rule("types of no data", CONTENT, "a type that cannot be data (0, OPT, meta-types) is one that the name has "
          "not; Knot says NOTIMP", lambda c: c.theirs["rcode"] == NOTIMP and is_meta(c.kind)),
-    Rule("payload of 1", CONTENT + " opt options", "a size under 512 is taken as 512 (RFC 6891, 6.2.3); libknot "
-         "does not take an OPT record of class 1, nor does jitsud but on its fast path",
-         lambda c: c.theirs["rcode"] == FORMERR and b"\0\0\x29\0\1" in c.query),
     Rule("part of an address", "rcode", "a name that is the beginning of addresses' names in a reverse zone is "
          "NODATA, whether some service has such an address or not: never an NXDOMAIN that RFC 8020 would extend "
          "to names that exist",
