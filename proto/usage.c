@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define USAGE_SIZE (USAGE_SLOTS * sizeof(struct usage))
+_Static_assert(sizeof(struct usage_counters) <= 4096, "the counters have a page");
 
 int usage_create(void)
 {
@@ -12,7 +12,7 @@ int usage_create(void)
 
 	if (fd < 0)
 		return -1;
-	if (ftruncate(fd, (off_t)USAGE_SIZE) < 0 ||
+	if (ftruncate(fd, (off_t)USAGE_BYTES) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		close(fd);
 		return -1;
@@ -22,7 +22,7 @@ int usage_create(void)
 
 struct usage *usage_map(int fd)
 {
-	void *map = mmap(NULL, USAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *map = mmap(NULL, USAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	return map == MAP_FAILED ? NULL : map;
 }

@@ -19,7 +19,27 @@ struct usage {
 	_Atomic uint64_t queries;
 };
 
-/* A sealed memfd of USAGE_SLOTS slots. -1 with errno. */
+/* counter.tbl.h; behind the slots. */
+struct usage_counters {
+#define COUNTER(name, meaning) _Atomic uint64_t name;
+#include "proto/counter.tbl.h"
+#undef COUNTER
+};
+
+#define USAGE_BYTES (USAGE_SLOTS * sizeof(struct usage) + 4096)
+
+static inline struct usage_counters *usage_counters(struct usage *usage)
+{
+	return (struct usage_counters *)(usage + USAGE_SLOTS);
+}
+
+/* One more; several may count at once. */
+static inline void usage_count(_Atomic uint64_t *counter)
+{
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* A sealed memfd of USAGE_SLOTS slots and the counters. -1 with errno. */
 int usage_create(void);
 /* Maps it for reading and writing. NULL with errno. Never unmapped. */
 struct usage *usage_map(int fd);

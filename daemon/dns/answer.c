@@ -123,8 +123,11 @@ static enum wakes_verdict check_wakes(struct dns *dns, const struct client *clie
 static void turn_away(struct dns *dns, const struct client *client, const struct wire_query *query,
 		      struct table_name *name, enum wakes_verdict verdict)
 {
+	struct usage_counters *counters = usage_counters(dns->usage);
 	unsigned count = collect(dns, name, query->type, true);
 
+	usage_count(verdict == WAKES_PROVE ? &counters->wakes_unproven :
+					     &counters->wakes_refused);
 	if (count)
 		send_addresses(dns, client, query, name, count, WIRE_EDE_NONE, NULL);
 	else if (verdict == WAKES_PROVE)
@@ -265,9 +268,11 @@ void answer_query(void *arg, const struct client *client, uint8_t *packet, size_
 	query.proven = is_proven(dns, client, &query);
 	switch (query.proven ? RATE_PASS : rate_check(dns->rate, &client->peer.any, now)) {
 	case RATE_DROP:
+		usage_count(&usage_counters(dns->usage)->rate_dropped);
 		listen_skip(dns->listener, client);
 		return;
 	case RATE_SLIP:
+		usage_count(&usage_counters(dns->usage)->rate_slipped);
 		reply_prove(dns, client, &query);
 		return;
 	case RATE_PASS:

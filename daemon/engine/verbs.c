@@ -15,6 +15,7 @@
 #include "engine/store.h"
 #include "proto/message.h"
 #include "proto/spec.h"
+#include "proto/usage.h"
 
 #define REMOVE_LIMIT	 (30 * USEC_PER_SEC)
 #define MEASURE_INTERVAL USEC_PER_SEC
@@ -231,6 +232,19 @@ static struct json_object *orphans_json(const struct engine *engine)
 	return array;
 }
 
+static struct json_object *counters_json(struct engine *engine)
+{
+	const struct usage_counters *counters = usage_counters(engine->config.usage);
+	struct json_object *object = json_object_new_object();
+
+#define COUNTER(name, meaning) \
+	listing_put_number(object, #name, \
+			   atomic_load_explicit(&counters->name, memory_order_relaxed));
+#include "proto/counter.tbl.h"
+#undef COUNTER
+	return object;
+}
+
 void verb_daemon_status(struct engine *engine, struct json_object *params, verb_done *done,
 			void *arg)
 {
@@ -263,6 +277,7 @@ void verb_daemon_status(struct engine *engine, struct json_object *params, verb_
 	listing_put(result, "states", states);
 	listing_put_number(result, "boots", engine->boots);
 	listing_put_number(result, "failures", engine->failures);
+	listing_put(result, "limited", counters_json(engine));
 	if (engine->backend_version) {
 		listing_put_number(result, "memory_free", engine->memory_free);
 		listing_put_number(result, "memory_total", engine->memory_total);

@@ -217,7 +217,7 @@ static inline void world_free(struct world *w)
 	link_free(w->engine);
 	acl_free(&w->allowed);
 	loop_free(w->loop);
-	munmap(w->usage, USAGE_SLOTS * sizeof *w->usage);
+	munmap(w->usage, USAGE_BYTES);
 	free(w);
 }
 

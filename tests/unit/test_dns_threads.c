@@ -59,7 +59,7 @@ static void finish(struct world *w)
 	dns_free(w->dns);
 	link_free(w->engine);
 	loop_free(w->loop);
-	munmap(w->usage, USAGE_SLOTS * sizeof *w->usage);
+	munmap(w->usage, USAGE_BYTES);
 	free(w);
 }
 

@@ -266,6 +266,8 @@ static void test_rate(void **state)
 	assert_int_equal(seen[1], 50);
 	flood(w, other, 50, NULL, 0, seen);
 	assert_int_equal(seen[0], 50);
+	assert_int_equal(usage_counters(w->usage)->rate_slipped, 250);
+	assert_int_equal(usage_counters(w->usage)->rate_dropped, 250);
 	/* A valid cookie is not limited; a client that knows of cookies is told so. */
 	flood(w, fd, 200, option, size, seen);
 	assert_int_equal(seen[0], 200);
@@ -386,6 +388,7 @@ static void test_wakes(void **state)
 	}
 	assert_int_equal(count_wants(w), 20);
 	assert_int_equal(refused, 80);
+	assert_int_equal(usage_counters(w->usage)->wakes_refused, 80);
 	/* It may wait for what others have asked for. */
 	ask(other, 1, "s99.example.org", WIRE_A, EDNS);
 	assert_int_equal(count_wants(w), 1);

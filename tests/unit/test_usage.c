@@ -13,7 +13,7 @@
 
 #include "proto/usage.h"
 
-#define SIZE (USAGE_SLOTS * sizeof(struct usage))
+#define SIZE USAGE_BYTES
 
 static void test_sealed(void **state)
 {
