@@ -16,6 +16,8 @@ def read(path):
 def is_there(test):
     if test == "compare":
         return os.access(os.path.join(TOP, "tests/compare/run"), os.X_OK)
+    if test.endswith(".py"):
+        return os.access(os.path.join(TOP, "tests/unit", test), os.X_OK)
     if test.endswith(".scn"):
         return os.path.exists(os.path.join(TOP, "tests/scenario", test))
     match = re.fullmatch(r"(test_\w+): (test_\w+)", test)
