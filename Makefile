@@ -18,7 +18,8 @@ sysconfdir ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 PKGS := libevent json-c libknot sqlite3 libmnl libcap-ng xenlight xlutil xenstore xentoollog xenvchan
 HOST_PACKAGES := gcc libc6-dev make pkg-config git ca-certificates \
 	libevent-dev libjson-c-dev libknot-dev libsqlite3-dev libmnl-dev libcap-ng-dev \
-	libxen-dev libcmocka-dev libasan8 libubsan1 valgrind python3 iproute2 iputils-ping
+	libxen-dev libcmocka-dev libasan8 libubsan1 valgrind python3 iproute2 \
+	bind9-dnsutils knot-dnsutils ldnsutils iputils-ping
 
 # A line for each thing made; the commands with V=1.
 Q := $(if $(V),,@)
