@@ -91,6 +91,7 @@ static void announce(struct engine *engine, struct service *service)
 	log_info("service %s: added", service->spec->name);
 	event_added(service);
 	survey_claim(engine, service);
+	holding_update(service);
 	if (engine->surveyed && service->spec->pinned)
 		service_revive(service);
 }
