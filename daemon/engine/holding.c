@@ -30,7 +30,7 @@ static enum message_hold hold_of(const struct service *service)
 	case LIFECYCLE_PUBLIC_REMOVED:
 		return MESSAGE_HOLD_NONE;
 	default:
-		return packet && !service->parked ? MESSAGE_HOLD_ASLEEP : MESSAGE_HOLD_NONE;
+		return packet ? MESSAGE_HOLD_ASLEEP : MESSAGE_HOLD_NONE;
 	}
 }
 

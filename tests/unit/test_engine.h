@@ -224,6 +224,15 @@ static void on_measure(void *arg, const struct msg_measure *m)
 							      .tx = w->traffic - w->traffic / 2 });
 }
 
+static void on_hold(void *arg, const struct msg_hold *m)
+{
+	static const char *const how[] = { "none", "asleep", "starting", "ready" };
+	struct world *w = arg;
+
+	assert_true(m->how < ARRAY_SIZE(how));
+	note(w, w->toolstack_log, "hold %u %s %u %u; ", m->id, how[m->how], m->domid, m->port);
+}
+
 static void say_memory(struct world *w)
 {
 	message_send_memory(w->toolstack,
@@ -248,6 +257,7 @@ static void on_toolstack_message(void *arg, const uint8_t *data, size_t size, in
 		.measure = on_measure,
 		.adopt = on_adopt,
 		.weigh = on_weigh,
+		.hold = on_hold,
 	};
 	struct error err;
 
@@ -476,6 +486,8 @@ static void is(struct world *w, const char *name, const char *key, const char *e
 
 /* The world. */
 
+static bool with_synjitsu; /* what the next engine is told */
+
 static void engine_start(struct world *w, const char *store, unsigned boots,
 			 const char *const *services, size_t service_count)
 {
@@ -486,6 +498,7 @@ static void engine_start(struct world *w, const char *store, unsigned boots,
 		.service_count = service_count,
 		.usage = usage,
 		.simulated = true,
+		.synjitsu = with_synjitsu,
 		.ttl = 60,
 		.response_delay = 0,
 		.wait_limit = 700,
