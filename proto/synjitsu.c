@@ -66,22 +66,22 @@ static size_t close_message(struct writer *w)
 	return w->size;
 }
 
-#define U8(f) put_integer(&w, m->f, 1);
-#define U16(f) put_integer(&w, m->f, 2);
-#define U32(f) put_integer(&w, m->f, 4);
-#define U64(f) put_integer(&w, m->f, 8);
-#define MAC(f) put(&w, m->f, 6);
-#define TEXT(f) put_bytes(&w, m->f);
+#define U8(f)	 put_integer(&w, m->f, 1);
+#define U16(f)	 put_integer(&w, m->f, 2);
+#define U32(f)	 put_integer(&w, m->f, 4);
+#define U64(f)	 put_integer(&w, m->f, 8);
+#define MAC(f)	 put(&w, m->f, 6);
+#define TEXT(f)	 put_bytes(&w, m->f);
 #define BYTES(f) put_bytes(&w, m->f);
-#define SYNJITSU(name, number, direction, fields, meaning)                                       \
-	size_t synjitsu_pack_##name(uint8_t *out, size_t room, const struct synjitsu_##name *m)  \
-	{                                                                                        \
-		struct writer w = { .data = out,                                                 \
-				    .room = room < SYNJITSU_MAX ? room : SYNJITSU_MAX };         \
-                                                                                                 \
-		put_integer(&w, 0, SYNJITSU_LENGTH);                                             \
-		put_integer(&w, number, 1);                                                      \
-		fields return close_message(&w);                                                 \
+#define SYNJITSU(name, number, direction, fields, meaning)                                         \
+	size_t synjitsu_pack_##name(uint8_t *out, size_t room, const struct synjitsu_##name *m)    \
+	{                                                                                          \
+		struct writer w = { .data = out,                                                   \
+				    .room = room < SYNJITSU_MAX ? room : SYNJITSU_MAX };           \
+                                                                                                   \
+		put_integer(&w, 0, SYNJITSU_LENGTH);                                               \
+		put_integer(&w, number, 1);                                                        \
+		fields return close_message(&w);                                                   \
 	}
 #include "proto/synjitsu.tbl.h"
 #undef SYNJITSU
@@ -148,21 +148,21 @@ static void get_mac(struct reader *r, uint8_t out[6], const char *field)
 		memcpy(out, data, 6);
 }
 
-#define U8(f) m.f = (uint8_t)get_integer(&r, 1, #f);
-#define U16(f) m.f = (uint16_t)get_integer(&r, 2, #f);
-#define U32(f) m.f = (uint32_t)get_integer(&r, 4, #f);
-#define U64(f) m.f = get_integer(&r, 8, #f);
-#define MAC(f) get_mac(&r, m.f, #f);
-#define TEXT(f) m.f = get_text(&r, #f);
+#define U8(f)	 m.f = (uint8_t)get_integer(&r, 1, #f);
+#define U16(f)	 m.f = (uint16_t)get_integer(&r, 2, #f);
+#define U32(f)	 m.f = (uint32_t)get_integer(&r, 4, #f);
+#define U64(f)	 m.f = get_integer(&r, 8, #f);
+#define MAC(f)	 get_mac(&r, m.f, #f);
+#define TEXT(f)	 m.f = get_text(&r, #f);
 #define BYTES(f) m.f = get_bytes(&r, #f);
-#define SYNJITSU(name, number, direction, fields, meaning)                                     \
-	static const char *read_##name(struct reader r, const struct synjitsu_handlers *h,     \
-				       void *arg)                                              \
-	{                                                                                      \
-		struct synjitsu_##name m = { 0 };                                              \
-                                                                                               \
-		fields if (!r.bad && h->name) h->name(arg, &m);                                \
-		return r.bad;                                                                  \
+#define SYNJITSU(name, number, direction, fields, meaning)                                         \
+	static const char *read_##name(struct reader r, const struct synjitsu_handlers *h,         \
+				       void *arg)                                                  \
+	{                                                                                          \
+		struct synjitsu_##name m = { 0 };                                                  \
+                                                                                                   \
+		fields if (!r.bad && h->name) h->name(arg, &m);                                    \
+		return r.bad;                                                                      \
 	}
 #include "proto/synjitsu.tbl.h"
 #undef SYNJITSU
@@ -185,22 +185,22 @@ int synjitsu_dispatch(const uint8_t *data, size_t size, const struct synjitsu_ha
 		return 0;
 	length = (size_t)(data[0] << 8 | data[1]);
 	if (length == 0 || length > SYNJITSU_MAX - SYNJITSU_LENGTH)
-		return error_set(err, ERROR_SYSTEM, "a message of %zu bytes; expected 1 to %d", length,
-				 SYNJITSU_MAX - SYNJITSU_LENGTH);
+		return error_set(err, ERROR_SYSTEM, "a message of %zu bytes; expected 1 to %d",
+				 length, SYNJITSU_MAX - SYNJITSU_LENGTH);
 	if (size < SYNJITSU_LENGTH + length)
 		return 0;
 	r = (struct reader){ .data = data + HEAD, .left = length - 1 };
 	switch (data[SYNJITSU_LENGTH]) {
-#define SYNJITSU(name_, number, direction, fields, meaning) \
-	case number:                                        \
-		name = #name_;                              \
-		bad = read_##name_(r, handlers, arg);       \
+#define SYNJITSU(name_, number, direction, fields, meaning)                                        \
+	case number:                                                                               \
+		name = #name_;                                                                     \
+		bad = read_##name_(r, handlers, arg);                                              \
 		break;
 #include "proto/synjitsu.tbl.h"
 #undef SYNJITSU
 	}
 	if (bad)
-		return error_set(err, ERROR_SYSTEM, "message %s is malformed at its field '%s'", name,
-				 bad);
+		return error_set(err, ERROR_SYSTEM, "message %s is malformed at its field '%s'",
+				 name, bad);
 	return (int)(SYNJITSU_LENGTH + length);
 }

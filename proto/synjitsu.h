@@ -27,16 +27,16 @@ struct error;
 #define SYNJITSU_RECORD 10
 void synjitsu_pack_record(uint8_t out[SYNJITSU_RECORD], const uint8_t mac[6], const uint8_t v4[4]);
 
-#define U8(f) uint8_t f;
-#define U16(f) uint16_t f;
-#define U32(f) uint32_t f;
-#define U64(f) uint64_t f;
-#define MAC(f) uint8_t f[6];
-#define TEXT(f) struct bytes f;
+#define U8(f)	 uint8_t f;
+#define U16(f)	 uint16_t f;
+#define U32(f)	 uint32_t f;
+#define U64(f)	 uint64_t f;
+#define MAC(f)	 uint8_t f[6];
+#define TEXT(f)	 struct bytes f;
 #define BYTES(f) struct bytes f;
-#define SYNJITSU(name, number, direction, fields, meaning) \
-	struct synjitsu_##name {                           \
-		fields                                     \
+#define SYNJITSU(name, number, direction, fields, meaning)                                         \
+	struct synjitsu_##name {                                                                   \
+		fields                                                                             \
 	};
 #include "proto/synjitsu.tbl.h"
 #undef SYNJITSU
@@ -52,7 +52,7 @@ struct bytes synjitsu_text(const char *text);
 
 /* Writers: the message with its length. Its size, or 0 if it is longer than room or than
  * SYNJITSU_MAX. */
-#define SYNJITSU(name, number, direction, fields, meaning) \
+#define SYNJITSU(name, number, direction, fields, meaning)                                         \
 	size_t synjitsu_pack_##name(uint8_t *out, size_t room, const struct synjitsu_##name *m);
 #include "proto/synjitsu.tbl.h"
 #undef SYNJITSU
@@ -60,7 +60,7 @@ struct bytes synjitsu_text(const char *text);
 /* What a side does with each message it takes; NULL: not taken by it. Views in the message are
  * valid during the call. */
 struct synjitsu_handlers {
-#define SYNJITSU(name, number, direction, fields, meaning) \
+#define SYNJITSU(name, number, direction, fields, meaning)                                         \
 	void (*name)(void *arg, const struct synjitsu_##name *m);
 #include "proto/synjitsu.tbl.h"
 #undef SYNJITSU

@@ -13,9 +13,9 @@
 #include "hold.h"
 
 #define CLAIM_ADDRESSES_MAX 16u
-#define CLAIM_PORTS_MAX 32u
-#define CLAIM_SERVICE_MAX 64
-#define CLAIM_NAME_MAX 16 /* of an interface, as IFNAMSIZ */
+#define CLAIM_PORTS_MAX	    32u
+#define CLAIM_SERVICE_MAX   64
+#define CLAIM_NAME_MAX	    16 /* of an interface, as IFNAMSIZ */
 
 struct port;
 struct vif;
@@ -47,18 +47,18 @@ struct claim {
 	unsigned port_count;
 	struct port *port; /* where it is claimed; NULL: no such bridge */
 	char vif_name[CLAIM_NAME_MAX];
-	struct vif *vif;   /* NULL: not known, or not in this domain */
-	bool has_guest;	   /* its domain runs */
-	bool alive;	   /* the guest has been heard speaking from its address */
+	struct vif *vif; /* NULL: not known, or not in this domain */
+	bool has_guest;	 /* its domain runs */
+	bool alive;	 /* the guest has been heard speaking from its address */
 	uint16_t listening[CLAIM_PORTS_MAX]; /* ports known to take connections */
 	unsigned listening_count;
 	struct hold hold;
-	uint64_t since;		/* in this state */
+	uint64_t since; /* in this state */
 	uint64_t last_kept, next_probe, next_knock, next_defence, announce_at;
-	unsigned announcements; /* still to be made */
-	bool stale;		/* of an earlier connection, not claimed again yet */
-	TAILQ_ENTRY(claim) entry;    /* all */
-	TAILQ_ENTRY(claim) active;   /* … those that the clock is for */
+	unsigned announcements;	   /* still to be made */
+	bool stale;		   /* of an earlier connection, not claimed again yet */
+	TAILQ_ENTRY(claim) entry;  /* all */
+	TAILQ_ENTRY(claim) active; /* … those that the clock is for */
 	bool is_active;
 	TAILQ_ENTRY(claim) announce; /* while announcements */
 	struct claim_key keys[CLAIM_ADDRESSES_MAX + 2];

@@ -43,8 +43,8 @@ struct core_config {
 };
 
 /* NULL if out of memory. */
-struct core *core_new(struct loop *loop, const struct core_config *config,
-		      const struct core_io *io, void *arg);
+struct core *core_new(struct loop *loop, const struct core_config *config, const struct core_io *io,
+		      void *arg);
 void core_free(struct core *core);
 
 /* jitsud's words. A hello marks all claims stale; those that are stale 10 s later are forgotten. */

@@ -15,10 +15,10 @@
 #include "base/log.h"
 #include "base/loop.h"
 
-#define RING_SIZE   16384 /* bytes each way */
-#define QUEUE_MAX   65536 /* for a peer that does not read */
-#define RETRY_USEC  USEC_PER_SEC
-#define DRAIN_USEC  (10 * USEC_PER_MSEC)
+#define RING_SIZE	  16384 /* bytes each way */
+#define QUEUE_MAX	  65536 /* for a peer that does not read */
+#define RETRY_USEC	  USEC_PER_SEC
+#define DRAIN_USEC	  (10 * USEC_PER_MSEC)
 #define XENSTORE_PATH_MAX 256
 
 struct door {

@@ -6,11 +6,11 @@
 
 #define ETHERNET 14
 #define ARP_SIZE 28
-#define IP4_MIN 20
+#define IP4_MIN	 20
 #define IP6_SIZE 40
-#define ND_SIZE 24 /* of solicitation and advertisement, before options */
-#define ND_LINK 8  /* a link-layer option of Ethernet */
-#define TCP_MIN 20
+#define ND_SIZE	 24 /* of solicitation and advertisement, before options */
+#define ND_LINK	 8  /* a link-layer option of Ethernet */
+#define TCP_MIN	 20
 
 enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_IP6 = 0x86dd };
 enum { ARP_REQUEST = 1, ARP_REPLY = 2 };
@@ -273,9 +273,8 @@ static uint8_t *put_ip4(uint8_t *ip, const uint8_t *from, const uint8_t *to, uin
 	return ip + IP4_MIN;
 }
 
-static size_t make_advert(uint8_t *out, const uint8_t *to_mac, const uint8_t *as,
-			  const uint8_t *to, const struct address *address, const uint8_t *mac,
-			  bool solicited)
+static size_t make_advert(uint8_t *out, const uint8_t *to_mac, const uint8_t *as, const uint8_t *to,
+			  const struct address *address, const uint8_t *mac, bool solicited)
 {
 	size_t size = ND_SIZE + ND_LINK;
 	uint8_t *ip = put_ethernet(out, to_mac, as, TYPE_IP6);
@@ -347,9 +346,8 @@ size_t frame_make_syn(uint8_t *out, const uint8_t *as, const uint8_t *mac,
 		      uint16_t to_port, uint32_t sequence)
 {
 	uint8_t *ip = put_ethernet(out, mac, as, to->family == 4 ? TYPE_IP4 : TYPE_IP6);
-	uint8_t *tcp = to->family == 4
-			       ? put_ip4(ip, from->bytes, to->bytes, FRAME_TCP, TCP_MIN)
-			       : put_ip6(ip, from->bytes, to->bytes, FRAME_TCP, TCP_MIN);
+	uint8_t *tcp = to->family == 4 ? put_ip4(ip, from->bytes, to->bytes, FRAME_TCP, TCP_MIN)
+				       : put_ip6(ip, from->bytes, to->bytes, FRAME_TCP, TCP_MIN);
 	size_t size = (size_t)(tcp - out) + TCP_MIN;
 
 	memset(tcp, 0, TCP_MIN);

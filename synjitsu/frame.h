@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FRAME_MAC 6
-#define FRAME_MAX 65550 /* with everything that an interface may hand up at once */
-#define FRAME_MADE_MAX 128 /* the longest of those that are made here */
+#define FRAME_MAC      6
+#define FRAME_MAX      65550 /* with everything that an interface may hand up at once */
+#define FRAME_MADE_MAX 128   /* the longest of those that are made here */
 
 enum frame_kind {
 	FRAME_OTHER,   /* nothing of ours, or too short for what it says it is */
@@ -31,20 +31,20 @@ struct frame {
 	size_t size;
 	enum frame_kind kind;
 	const uint8_t *destination, *source; /* Ethernet's */
-	bool request;	     /* ARP: a request, not a reply */
-	struct address from; /* IP source; ARP: sender. All zero if it is probing */
+	bool request;			     /* ARP: a request, not a reply */
+	struct address from;		     /* IP source; ARP: sender. All zero if it is probing */
 	struct address to;   /* IP destination; ARP, solicit and advert: the target */
 	const uint8_t *link; /* ARP: sender's MAC; ND: its link-layer option's, or NULL */
-	uint8_t protocol;    /* IP: of the payload; 0 if it is a fragment or behind options unknown */
+	uint8_t protocol; /* IP: of the payload; 0 if it is a fragment or behind options unknown */
 	uint8_t tcp_flags;
 	bool echo; /* ICMP echo request of either family */
 	uint16_t from_port, to_port;
 	size_t payload; /* IP: where the transport's header begins */
 };
 
-#define FRAME_TCP 6
-#define FRAME_UDP 17
-#define FRAME_ICMP 1
+#define FRAME_TCP   6
+#define FRAME_UDP   17
+#define FRAME_ICMP  1
 #define FRAME_ICMP6 58
 
 #define TCP_FIN 1

@@ -13,8 +13,8 @@
 #include "frame.h"
 
 #define HOLD_PER_CLIENT 64u
-#define HOLD_PER_GUEST 1024u
-#define HOLD_BYTES_MAX (32u * 1024 * 1024)
+#define HOLD_PER_GUEST	1024u
+#define HOLD_BYTES_MAX	(32u * 1024 * 1024)
 
 struct held {
 	TAILQ_ENTRY(held) entry;

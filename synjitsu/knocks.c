@@ -35,7 +35,8 @@ bool knocks_allow(struct knocks *knocks, const struct address *source, uint64_t 
 	for (size_t i = 0; i < size; i++)
 		h = (h ^ source->bytes[i]) * 16777619u;
 	each = &knocks->each[(h ^ h >> 16) % KNOCKS_SOURCES];
-	if (!has_room(each, knocks->each_rate, now) || !has_room(&knocks->all, knocks->all_rate, now))
+	if (!has_room(each, knocks->each_rate, now) ||
+	    !has_room(&knocks->all, knocks->all_rate, now))
 		return false;
 	count(each, knocks->each_rate, now);
 	count(&knocks->all, knocks->all_rate, now);

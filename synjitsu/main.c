@@ -44,7 +44,7 @@ static const struct {
 	const char *initial, *value, *help;
 	size_t offset;
 } table[] = {
-#define OPTION(member, letter, name, kind, initial, value, help) \
+#define OPTION(member, letter, name, kind, initial, value, help)                                   \
 	{ letter, name, kind, initial, value, help, offsetof(struct options, member) },
 #include "options.tbl.h"
 #undef OPTION
@@ -53,7 +53,8 @@ static const struct {
 static void print_help(void)
 {
 	printf("Usage: synjitsu -i INTERFACE [OPTION...]\n"
-	       "Holds the addresses of guests that jitsud is starting, and what comes for them.\n\n");
+	       "Holds the addresses of guests that jitsud is starting, and what comes for "
+	       "them.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		char left[40];
 
@@ -289,8 +290,7 @@ static void on_counters(void *arg)
 
 	core_counters(s->core, &now);
 	if (memcmp(&now, &s->last, sizeof now) != 0)
-		door_send(s->door, message,
-			  synjitsu_pack_counters(message, sizeof message, &now));
+		door_send(s->door, message, synjitsu_pack_counters(message, sizeof message, &now));
 	s->last = now;
 	timer_set(s->counters, COUNTERS_USEC);
 }
@@ -304,10 +304,10 @@ static void on_signal(void *arg, unsigned signal)
 }
 
 /* The handlers get the core; the door has it as its argument's. */
-#define FORWARD(name)                                                            \
-	static void forward_##name(void *arg, const struct synjitsu_##name *m)   \
-	{                                                                        \
-		core_handlers()->name(((struct synjitsu *)arg)->core, m);        \
+#define FORWARD(name)                                                                              \
+	static void forward_##name(void *arg, const struct synjitsu_##name *m)                     \
+	{                                                                                          \
+		core_handlers()->name(((struct synjitsu *)arg)->core, m);                          \
 	}
 FORWARD(hello)
 FORWARD(claim)
@@ -351,9 +351,9 @@ static int start(struct synjitsu *s, const struct options *options, struct error
 	if (!s->netlink)
 		return -1;
 	for (; s->port_count < options->interfaces.count; s->port_count++) {
-		s->ports[s->port_count] =
-			port_open(s->loop, s->netlink, options->interfaces.items[s->port_count],
-				  on_received, s, err);
+		s->ports[s->port_count] = port_open(s->loop, s->netlink,
+						    options->interfaces.items[s->port_count],
+						    on_received, s, err);
 		if (!s->ports[s->port_count])
 			return -1;
 	}

@@ -272,7 +272,8 @@ bool port_address(struct port *port, const struct address *peer, struct address 
 		uint8_t differs = n->address.family != peer->family;
 
 		for (size_t b = 0; b < address_size(peer); b++)
-			differs |= (uint8_t)((n->address.bytes[b] ^ peer->bytes[b]) & n->mask.bytes[b]);
+			differs |= (uint8_t)((n->address.bytes[b] ^ peer->bytes[b]) &
+					     n->mask.bytes[b]);
 		if (differs)
 			continue;
 		*out = n->address;

@@ -16,7 +16,7 @@
 #include "base/loop.h"
 #include "proto/synjitsu.h"
 
-#define UNIX	 "unix:"
+#define UNIX	  "unix:"
 #define PATH_SIZE 256
 
 struct channel {
@@ -153,8 +153,8 @@ static int open_vchan(struct channel *channel, struct loop *loop, const char *pe
 		return error_errno(err, "cannot reach xenstore");
 	if (find_domain(channel->xs, peer, &channel->domid) < 0)
 		return error_set(err, ERROR_ABSENT, "there is no domain \"%s\"", peer);
-	snprintf(path, sizeof path, "/local/domain/%u/data/vchan/%u/" SYNJITSU_PORT,
-		 channel->domid, own_domain(channel->xs));
+	snprintf(path, sizeof path, "/local/domain/%u/data/vchan/%u/" SYNJITSU_PORT, channel->domid,
+		 own_domain(channel->xs));
 	snprintf(version, sizeof version, "%s/%s", path, SYNJITSU_VERSION_NODE);
 	value = xs_read(channel->xs, XBT_NULL, version, &size);
 	channel->original = !value;
@@ -169,8 +169,8 @@ static int open_vchan(struct channel *channel, struct loop *loop, const char *pe
 	channel->watch = watch_new(loop, libxenvchan_fd_for_select(channel->vchan), WATCH_READ,
 				   on_vchan, channel);
 	if (!xs_watch(channel->xs, "@releaseDomain", "") ||
-	    !(channel->xs_watch = watch_new(loop, xs_fileno(channel->xs), WATCH_READ, on_xenstore,
-					    channel)) ||
+	    !(channel->xs_watch =
+		      watch_new(loop, xs_fileno(channel->xs), WATCH_READ, on_xenstore, channel)) ||
 	    !channel->watch)
 		return error_errno(err, "cannot watch domain %u", channel->domid);
 	return 0;
@@ -228,9 +228,7 @@ int channel_read(struct channel *channel, void *data, size_t size)
 
 	if (channel->vchan) {
 		r = libxenvchan_read(channel->vchan, data, size);
-		return r > 0	? (int)r
-		       : r == 0 && libxenvchan_is_open(channel->vchan) == 1 ? 0
-									     : -1;
+		return r > 0 ? (int)r : r == 0 && libxenvchan_is_open(channel->vchan) == 1 ? 0 : -1;
 	}
 	r = recv(channel->fd, data, size, MSG_DONTWAIT);
 	return r > 0 ? (int)r : r < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;

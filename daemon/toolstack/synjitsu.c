@@ -197,9 +197,10 @@ static void take_knock(void *arg, const struct synjitsu_knock *m)
 static void take_counters(void *arg, const struct synjitsu_counters *m)
 {
 	(void)arg;
-	log_debug("Synjitsu: %u claims, %u frames held; %llu handed over, %llu folded, %llu dropped",
-		  m->claims, m->held, (unsigned long long)m->handed, (unsigned long long)m->folded,
-		  (unsigned long long)m->dropped);
+	log_debug(
+		"Synjitsu: %u claims, %u frames held; %llu handed over, %llu folded, %llu dropped",
+		m->claims, m->held, (unsigned long long)m->handed, (unsigned long long)m->folded,
+		(unsigned long long)m->dropped);
 }
 
 static const struct synjitsu_handlers handlers = {
@@ -213,8 +214,8 @@ static void read_all(struct synjitsu *s)
 	struct error err;
 	int r = 0;
 
-	while (s->channel && (r = channel_read(s->channel, s->in + s->in_size,
-					       sizeof s->in - s->in_size)) > 0) {
+	while (s->channel &&
+	       (r = channel_read(s->channel, s->in + s->in_size, sizeof s->in - s->in_size)) > 0) {
 		size_t done = 0;
 
 		if (channel_is_original(s->channel))
@@ -315,8 +316,8 @@ static unsigned carrier(const struct spec *spec, const struct spec_address *ip,
 	return 0;
 }
 
-static void claim(struct synjitsu *s, const struct hold *hold, unsigned nic, const uint8_t *addresses,
-		  size_t size)
+static void claim(struct synjitsu *s, const struct hold *hold, unsigned nic,
+		  const uint8_t *addresses, size_t size)
 {
 	const struct spec *spec = hold->spec;
 	uint8_t out[SYNJITSU_MAX], ports[64];
@@ -355,7 +356,8 @@ static void tell_original(struct synjitsu *s, const struct hold *hold, const str
 	const struct spec *spec = hold->spec;
 	uint8_t record[SYNJITSU_RECORD], mac[6];
 
-	for (size_t i = 0; hold->how == MESSAGE_HOLD_STARTING && i < spec->ip.n && s->channel; i++) {
+	for (size_t i = 0; hold->how == MESSAGE_HOLD_STARTING && i < spec->ip.n && s->channel;
+	     i++) {
 		if (spec->ip.v[i].family != AF_INET)
 			continue;
 		spec_mac(spec, carrier(spec, &spec->ip.v[i], all), mac);
@@ -392,10 +394,10 @@ static void tell_ours(struct synjitsu *s, const struct hold *hold, const struct 
 			tell_guest(s, hold, nic);
 		if (hold->how == MESSAGE_HOLD_READY && s->channel)
 			say(s, out,
-			     synjitsu_pack_ready(out, sizeof out,
-						 &(struct synjitsu_ready){
-							 .id = hold->id * NICS + nic,
-							 .port = hold->port }));
+			    synjitsu_pack_ready(
+				    out, sizeof out,
+				    &(struct synjitsu_ready){ .id = hold->id * NICS + nic,
+							      .port = hold->port }));
 	}
 }
 
@@ -431,8 +433,8 @@ static void forget(struct synjitsu *s, struct hold *hold)
 
 	for (unsigned nic = 0; speaks_ours(s) && nic < hold->spec->nic.n && nic < NICS; nic++)
 		say(s, out,
-		     synjitsu_pack_forget(out, sizeof out,
-					  &(struct synjitsu_forget){ hold->id * NICS + nic }));
+		    synjitsu_pack_forget(out, sizeof out,
+					 &(struct synjitsu_forget){ hold->id * NICS + nic }));
 	drop(hold);
 }
 

@@ -119,8 +119,8 @@ static void test_without_synjitsu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_use_synjitsu), cmocka_unit_test(test_packet),
-		cmocka_unit_test(test_removed),	     cmocka_unit_test(test_new_toolstack),
+		cmocka_unit_test(test_use_synjitsu),	 cmocka_unit_test(test_packet),
+		cmocka_unit_test(test_removed),		 cmocka_unit_test(test_new_toolstack),
 		cmocka_unit_test(test_without_synjitsu),
 	};
 

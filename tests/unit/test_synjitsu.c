@@ -52,12 +52,12 @@ static void read_examples(void)
 static uint8_t again[1024];
 static size_t again_size;
 
-#define AGAIN(name)                                                                             \
-	static void on_##name(void *arg, const struct synjitsu_##name *m)                       \
-	{                                                                                       \
-		(void)arg;                                                                      \
-		again_size += synjitsu_pack_##name(again + again_size, sizeof again - again_size, \
-						   m);                                          \
+#define AGAIN(name)                                                                                \
+	static void on_##name(void *arg, const struct synjitsu_##name *m)                          \
+	{                                                                                          \
+		(void)arg;                                                                         \
+		again_size +=                                                                      \
+			synjitsu_pack_##name(again + again_size, sizeof again - again_size, m);    \
 	}
 AGAIN(hello)
 AGAIN(claim)
@@ -68,8 +68,13 @@ AGAIN(knock)
 AGAIN(counters)
 
 static const struct synjitsu_handlers all_handlers = {
-	.hello = on_hello,   .claim = on_claim, .guest = on_guest,	 .ready = on_ready,
-	.forget = on_forget, .knock = on_knock, .counters = on_counters,
+	.hello = on_hello,
+	.claim = on_claim,
+	.guest = on_guest,
+	.ready = on_ready,
+	.forget = on_forget,
+	.knock = on_knock,
+	.counters = on_counters,
 };
 
 static int read_stream(const uint8_t *data, size_t size, struct error *err)
@@ -243,9 +248,15 @@ static void io_knock(void *arg, const struct synjitsu_knock *knock)
 static int set_up(void **state)
 {
 	static const struct core_io io = {
-		.find_port = io_find_port, .port_mac = io_port_mac, .port_address = io_port_address,
-		.transmit = io_transmit,   .steer = io_steer,	    .open_vif = io_open_vif,
-		.close_vif = io_close_vif, .inject = io_inject,	    .knock = io_knock,
+		.find_port = io_find_port,
+		.port_mac = io_port_mac,
+		.port_address = io_port_address,
+		.transmit = io_transmit,
+		.steer = io_steer,
+		.open_vif = io_open_vif,
+		.close_vif = io_close_vif,
+		.inject = io_inject,
+		.knock = io_knock,
 	};
 	static const struct core_config config = { .udp = true, .wakes = 20, .wakes_each = 5 };
 
@@ -296,8 +307,8 @@ static void receive_syn_of(const struct address *from, uint16_t from_port, uint1
 			   uint32_t number)
 {
 	uint8_t frame[FRAME_MADE_MAX];
-	size_t size = frame_make_syn(frame, client_mac, guest_mac, from, from_port, &guest, port,
-				     number);
+	size_t size =
+		frame_make_syn(frame, client_mac, guest_mac, from, from_port, &guest, port, number);
 
 	core_received(core, &bridge, frame, size);
 }
