@@ -11,6 +11,7 @@
 
 #define ARENA_SIZE 16384
 #define EDE_TEXT_MAX 128
+#define ADDRESS_RECORD 12u /* bytes before the address: name, type, class, TTL, length */
 
 _Static_assert(WIRE_NAME_MAX == KNOT_DNAME_MAXLEN, "libknot's longest name");
 
@@ -25,7 +26,6 @@ struct wire {
 	size_t used;
 	struct chunk *overflow; /* what the arena had no room for: packets of very many records */
 	_Alignas(max_align_t) uint8_t arena[ARENA_SIZE];
-	uint16_t rdata[WIRE_ADDRESSES_MAX * (sizeof(uint16_t) + 16) / sizeof(uint16_t)];
 };
 
 static void *allocate(void *ctx, size_t size)
@@ -228,27 +228,32 @@ static int make_opt(struct wire *wire, const struct wire_query *query,
 	return rc == KNOT_EOK ? add_ede(wire, opt, reply) : rc;
 }
 
-/* The record set is made in our own memory: libknot would sort the addresses one by one. */
-static int put_addresses(struct wire *wire, knot_pkt_t *pkt, const struct wire_query *query,
+/* By hand: to libknot an address is as much work as the number of those before it. All or none. */
+static int put_addresses(knot_pkt_t *pkt, const struct wire_query *query,
 			 const struct wire_reply *reply)
 {
 	uint16_t size = query->type == WIRE_A ? 4 : 16;
-	knot_rdata_t *rdata = (knot_rdata_t *)wire->rdata;
-	knot_rrset_t set;
 	unsigned count = reply->address_count;
+	uint8_t *at = pkt->wire + pkt->size;
 
 	if (count > WIRE_ADDRESSES_MAX)
 		count = WIRE_ADDRESSES_MAX;
+	if (pkt->size + pkt->reserved + count * (ADDRESS_RECORD + size) > pkt->max_size)
+		return KNOT_ESPACE;
 	for (unsigned i = 0; i < count; i++) {
-		knot_rdata_init(rdata, size, reply->addresses + (size_t)i * size);
-		rdata = (knot_rdata_t *)((uint8_t *)rdata + knot_rdata_size(size));
+		unsigned turned = (i + reply->rotate) % count;
+
+		knot_wire_put_pointer(at, WIRE_HEADER_SIZE); /* the question's name */
+		knot_wire_write_u16(at + 2, query->type);
+		knot_wire_write_u16(at + 4, KNOT_CLASS_IN);
+		knot_wire_write_u32(at + 6, reply->ttl);
+		knot_wire_write_u16(at + 10, size);
+		memcpy(at + ADDRESS_RECORD, reply->addresses + (size_t)turned * size, size);
+		at += ADDRESS_RECORD + size;
 	}
-	knot_rrset_init(&set, pkt->lower_qname, query->type, KNOT_CLASS_IN, reply->ttl);
-	set.rrs = (knot_rdataset_t){ .count = (uint16_t)count,
-				     .size = count * (uint32_t)knot_rdata_size(size),
-				     .rdata = (knot_rdata_t *)wire->rdata };
-	return knot_pkt_put_rotate(pkt, KNOT_COMPR_HINT_QNAME, &set,
-				   (uint16_t)(reply->rotate % count), 0);
+	pkt->size += count * (ADDRESS_RECORD + size);
+	knot_wire_add_ancount(pkt->wire, (int16_t)count);
+	return KNOT_EOK;
 }
 
 static int put_records(struct wire *wire, knot_pkt_t *pkt, const struct wire_records *records,
@@ -292,7 +297,7 @@ static int put_sections(struct wire *wire, knot_pkt_t *pkt, const struct wire_qu
 	}
 	knot_pkt_begin(pkt, KNOT_ANSWER);
 	if (reply->address_count)
-		rc = put_addresses(wire, pkt, query, reply);
+		rc = put_addresses(pkt, query, reply);
 	if (rc == KNOT_EOK)
 		rc = put_records(wire, pkt, &reply->answer, 0);
 	knot_pkt_begin(pkt, KNOT_AUTHORITY);
