@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "base/loop.h"
+#include "base/tide.h"
 #include "dns/hash.h"
 
 #define BUCKETS 16384u
@@ -45,6 +46,7 @@ struct wait {
 	struct waiter **heap; /* the earliest deadline first */
 	uint64_t last_number;
 	size_t count, room, bytes;
+	struct tide tide;
 	LIST_HEAD(waiters, waiter) buckets[BUCKETS];
 };
 
@@ -251,6 +253,7 @@ enum wait_result wait_park(struct wait *wait, const struct wait_query *query,
 	}
 	LIST_INSERT_HEAD(bucket(wait, &waiter->query), waiter, same);
 	wait->bytes += bytes;
+	tide_set(&wait->tide, wait->bytes);
 	heap_set(wait, wait->count++, waiter);
 	heap_up(wait, waiter->heap_index);
 	if (waiter->heap_index == 0)
@@ -296,6 +299,7 @@ static void finish(struct wait *wait, struct waiter *waiter, enum wait_end end)
 	wait->bytes -= waiter->bytes;
 	wait->callbacks.done(wait->arg, &waiter->query, end);
 	free(waiter);
+	tide_set(&wait->tide, wait->bytes);
 }
 
 unsigned wait_release(struct wait *wait, struct wait_queue *queue, enum wait_end end)
