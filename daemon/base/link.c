@@ -122,6 +122,11 @@ static void on_ready(void *arg, unsigned events)
 		;
 }
 
+void link_poll(struct link *link)
+{
+	on_ready(link, WATCH_READ);
+}
+
 struct link *link_new(struct loop *loop, int fd, const struct link_callbacks *callbacks, void *arg)
 {
 	struct link *link = calloc(1, sizeof *link);

@@ -78,6 +78,15 @@ static void on_alone(void *arg)
 	loop_quit(dns->loop);
 }
 
+/* What the engine says need not wait for very many connections either. */
+static void between_connections(void *arg)
+{
+	struct dns *dns = arg;
+
+	if (dns->link)
+		link_poll(dns->link);
+}
+
 static void set_upstreams(struct dns *dns, const struct sockaddr_storage *upstreams, size_t count)
 {
 	forward_set_upstreams(dns->forward, upstreams, count);
@@ -127,6 +136,7 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config, struct e
 		error_set(err, ERROR_SYSTEM, "out of memory or descriptors");
 		goto fail;
 	}
+	listen_between(dns->listener, between_connections, dns);
 	if (dns->settings->tcp_connections)
 		listen_limit(dns->listener, dns->settings->tcp_connections,
 			     dns->settings->tcp_per_network, &dns->settings->exempt);

@@ -12,6 +12,8 @@
 struct listener {
 	struct udp *udp;
 	struct tcp *tcp;
+	void (*between)(void *arg);
+	void *between_arg;
 };
 
 bool client_is_stream(const struct client *client)
@@ -34,6 +36,15 @@ uint64_t client_hash(const struct client *client)
 	return hash_bytes(client->socket, &client->peer, client->peer_size);
 }
 
+static void between_connections(void *arg)
+{
+	struct listener *listener = arg;
+
+	udp_poll(listener->udp);
+	if (listener->between)
+		listener->between(listener->between_arg);
+}
+
 struct listener *listen_new(struct loop *loop, const struct dns_config *config, struct hot *hot,
 			    listen_fn *fn, void *arg)
 {
@@ -44,8 +55,10 @@ struct listener *listen_new(struct loop *loop, const struct dns_config *config, 
 		listener->udp = udp_new(loop, config->udp_fds, config->udp_count,
 					config->threads ? config->threads : 1, hot, fn, arg);
 		listener->tcp = tcp_new(loop, config->tcp_fds, config->tcp_count, fn, arg);
-		if (listener->udp && listener->tcp)
+		if (listener->udp && listener->tcp) {
+			tcp_yield(listener->tcp, between_connections, listener);
 			return listener;
+		}
 		listen_free(listener);
 		return NULL;
 	}
@@ -60,6 +73,12 @@ void listen_limit(struct listener *listener, uint32_t connections, uint32_t per_
 		  const struct acl *exempt)
 {
 	tcp_limit(listener->tcp, connections, per_network, exempt);
+}
+
+void listen_between(struct listener *listener, void (*fn)(void *arg), void *arg)
+{
+	listener->between = fn;
+	listener->between_arg = arg;
 }
 
 void listen_start(struct listener *listener)

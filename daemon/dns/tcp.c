@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/tide.h"
 #include "dns/acl.h"
 #include "dns/dns.h"
 #include "dns/hash.h"
@@ -18,6 +19,7 @@
 #define OUT_ROOM 2048
 #define ACCEPTS_PER_TURN 16
 #define ACCEPT_PAUSE USEC_PER_SEC /* when there are no descriptors left */
+#define YIELD_AFTER  USEC_PER_MSEC
 
 #define NETWORK_BUCKETS 1024
 
@@ -50,6 +52,9 @@ struct tcp {
 	struct loop *loop;
 	listen_fn *fn;
 	void *arg;
+	void (*yield)(void *arg);
+	void *yield_arg;
+	uint64_t yielded; /* when */
 	struct door doors[DNS_ENDPOINTS_MAX];
 	size_t count;
 	bool started;
@@ -59,6 +64,7 @@ struct tcp {
 	const struct acl *exempt;
 	uint32_t open;
 	size_t held; /* bytes in the buffers of all */
+	struct tide tide;
 	uint64_t key;
 	TAILQ_HEAD(, connection) connections;
 	LIST_HEAD(, connection) networks[NETWORK_BUCKETS];
@@ -114,6 +120,20 @@ void tcp_limit(struct tcp *tcp, uint32_t connections, uint32_t per_network,
 	tcp->exempt = exempt;
 }
 
+void tcp_yield(struct tcp *tcp, void (*fn)(void *arg), void *arg)
+{
+	tcp->yield = fn;
+	tcp->yield_arg = arg;
+}
+
+static void yield_if_long(struct tcp *tcp)
+{
+	if (!tcp->yield || loop_now(tcp->loop) - tcp->yielded < YIELD_AFTER)
+		return;
+	tcp->yield(tcp->yield_arg);
+	tcp->yielded = loop_now(tcp->loop);
+}
+
 static void accept_events(struct tcp *tcp, unsigned events)
 {
 	for (size_t i = 0; i < tcp->count; i++)
@@ -146,6 +166,7 @@ static void release(struct connection *c)
 	free(c->in);
 	free(c->out);
 	free(c);
+	tide_set(&tcp->tide, tcp->held);
 }
 
 void tcp_free(struct tcp *tcp)
@@ -227,6 +248,7 @@ static bool grow(struct connection *c, uint8_t **buffer, size_t *room, size_t wa
 	if (!grown)
 		return false;
 	tcp->held += wanted - *room;
+	tide_set(&tcp->tide, tcp->held);
 	*buffer = grown;
 	*room = wanted;
 	return true;
@@ -238,6 +260,7 @@ static void give_back(struct connection *c, uint8_t **buffer, size_t *room)
 	*buffer = NULL;
 	c->tcp->held -= *room;
 	*room = 0;
+	tide_set(&c->tcp->tide, c->tcp->held);
 }
 
 static void write_out(struct connection *c)
@@ -362,6 +385,7 @@ static void on_connection(void *arg, unsigned events)
 	c->handling = false;
 	settle(c);
 	arm_idle(tcp);
+	yield_if_long(tcp);
 }
 
 static void queue_out(struct connection *c, const uint8_t *packet, size_t size)
@@ -406,13 +430,13 @@ void tcp_reply(struct tcp *tcp, const struct client *client, const uint8_t *pack
 		settle(c);
 }
 
-/* The longest idle has to go, among all or those of one network. */
-static bool make_room(struct tcp *tcp, const uint64_t *network)
+/* The longest idle has to go. */
+static bool make_room(struct tcp *tcp)
 {
 	struct connection *c;
 
 	TAILQ_FOREACH(c, &tcp->connections, entry) {
-		if (is_idle(c) && (!network || c->network == *network)) {
+		if (is_idle(c)) {
 			release(c);
 			return true;
 		}
@@ -420,15 +444,25 @@ static bool make_room(struct tcp *tcp, const uint64_t *network)
 	return false;
 }
 
-/* So many are open already from that network. */
-static uint32_t count_network(const struct tcp *tcp, uint64_t network, unsigned bucket)
+/* The same of one network, if it has as many as it may. Only its own are looked at, however many
+ * others there are. */
+static bool make_network_room(struct tcp *tcp, uint64_t network, unsigned bucket)
 {
-	const struct connection *c;
+	struct connection *c, *longest = NULL;
 	uint32_t count = 0;
 
-	LIST_FOREACH(c, &tcp->networks[bucket], same)
-		count += c->network == network;
-	return count;
+	LIST_FOREACH(c, &tcp->networks[bucket], same) {
+		if (c->network != network)
+			continue;
+		count++;
+		if (is_idle(c) && (!longest || c->active <= longest->active))
+			longest = c;
+	}
+	if (count < tcp->per_network)
+		return true;
+	if (longest)
+		release(longest);
+	return longest;
 }
 
 static bool take_slot(struct tcp *tcp, struct connection *c)
@@ -461,9 +495,9 @@ static void add_connection(struct tcp *tcp, int fd, const struct client *client)
 	int on = 1;
 
 	if (tcp->per_network && !acl_has(tcp->exempt, &client->peer.any) &&
-	    count_network(tcp, network, bucket) >= tcp->per_network && !make_room(tcp, &network))
+	    !make_network_room(tcp, network, bucket))
 		goto fail;
-	if (tcp->open >= tcp->max && !make_room(tcp, NULL))
+	if (tcp->open >= tcp->max && !make_room(tcp))
 		goto fail;
 	c = calloc(1, sizeof *c);
 	if (!c)

@@ -20,6 +20,9 @@ struct tcp *tcp_new(struct loop *loop, const int *fds, size_t count, listen_fn *
  * Before tcp_start; exempt is kept by reference. */
 void tcp_limit(struct tcp *tcp, uint32_t connections, uint32_t per_network,
 	       const struct acl *exempt);
+/* fn is called between connections, some time after it was called last: so that what comes by
+ * another way meanwhile need not wait until each of very many has had its turn. Before tcp_start. */
+void tcp_yield(struct tcp *tcp, void (*fn)(void *arg), void *arg);
 void tcp_start(struct tcp *tcp);
 void tcp_free(struct tcp *tcp);
 /* size 0: there is no answer. */

@@ -155,6 +155,12 @@ static void on_packets(void *arg, unsigned events)
 			break;
 }
 
+void udp_poll(struct udp *udp)
+{
+	for (size_t i = 0; i < udp->own; i++)
+		on_packets(&udp->watched[i], WATCH_READ);
+}
+
 static void on_left(void *arg, const struct client *client, uint8_t *packet, size_t size)
 {
 	struct udp *udp = arg;

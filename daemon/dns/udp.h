@@ -12,6 +12,8 @@ struct udp;
 struct udp *udp_new(struct loop *loop, const int *fds, size_t count, size_t threads,
 		    struct hot *hot, listen_fn *fn, void *arg);
 void udp_start(struct udp *udp);
+/* What has come by now has its turn, out of turn. Not from within fn. */
+void udp_poll(struct udp *udp);
 void udp_free(struct udp *udp);
 /* An answer given while packets are handed out leaves with the others of its batch. */
 void udp_reply(struct udp *udp, const struct client *client, const uint8_t *packet, size_t size);

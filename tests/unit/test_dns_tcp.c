@@ -396,6 +396,81 @@ static void test_garbage(void **state)
 	world_free(w);
 }
 
+#define CROWD 40
+
+/* Who came over UDP when so many queries over TCP had been answered. */
+struct turns {
+	struct loop *loop;
+	struct listener *listener;
+	unsigned over_tcp, before_udp, between; /* between: how often that was called meanwhile */
+	bool over_udp;
+};
+
+static void on_turn(void *arg, const struct client *client, uint8_t *packet, size_t size,
+		    uint64_t now)
+{
+	struct turns *turns = arg;
+
+	(void)packet;
+	(void)size;
+	(void)now;
+	if (client->stream) {
+		turns->over_tcp++;
+		/* A long answer. */
+		for (uint64_t began = loop_now(turns->loop);
+		     loop_now(turns->loop) - began < 2 * USEC_PER_MSEC;)
+			;
+	} else {
+		turns->over_udp = true;
+		turns->before_udp = turns->over_tcp;
+	}
+	listen_skip(turns->listener, client);
+	if (turns->over_udp && turns->over_tcp == CROWD)
+		loop_quit(turns->loop);
+}
+
+static void on_between(void *arg)
+{
+	struct turns *turns = arg;
+
+	turns->between += turns->over_tcp && turns->over_tcp < CROWD;
+}
+
+/* All of them have something to be read when the loop first looks. */
+static void test_udp_between_connections(void **state)
+{
+	struct turns turns = { .loop = loop_new(LOOP_CLOCK_REAL) };
+	struct dns_config config = { .udp_count = 1, .tcp_count = 1 };
+	struct sockaddr_in udp, tcp;
+	struct packet p = make_query(1, "up.example.org", WIRE_A, 0);
+	int fds[CROWD], fd;
+
+	(void)state;
+	config.udp_fds[0] = bound(SOCK_DGRAM, &udp);
+	config.tcp_fds[0] = bound(SOCK_STREAM, &tcp);
+	turns.listener = listen_new(turns.loop, &config, NULL, on_turn, &turns);
+	assert_non_null(turns.listener);
+	for (int i = 0; i < CROWD; i++)
+		fds[i] = caller(SOCK_STREAM, &tcp);
+	listen_between(turns.listener, on_between, &turns);
+	listen_start(turns.listener);
+	for (int i = 0; i < 10; i++)
+		loop_settle(turns.loop);
+	assert_int_equal(turns.over_tcp, 0);
+	for (int i = 0; i < CROWD; i++)
+		ask_stream(fds[i], 1, "up.example.org", WIRE_A);
+	fd = caller(SOCK_DGRAM, &udp);
+	send_packet(fd, &p);
+	loop_run(turns.loop);
+	assert_true(turns.before_udp < CROWD / 2);
+	assert_true(turns.between > CROWD / 2);
+	listen_free(turns.listener);
+	for (int i = 0; i < CROWD; i++)
+		close(fds[i]);
+	close(fd);
+	loop_free(turns.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_rest_of_a_pipeline),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_udp_between_connections),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -507,11 +507,9 @@ static void test_tcp_per_network(void **state)
 		many[i] = client_of(w, SOCK_STREAM, 1);
 		settle(w);
 	}
+	/* The longest idle of that network went; `other`, idle for longer, is none of it. */
 	for (int i = 0; i < 100; i++)
-		open += is_open(w, many[i]);
-	assert_int_equal(open, 10);
-	assert_true(is_open(w, many[99]));
-	assert_false(is_open(w, many[89]));
+		assert_int_equal(is_open(w, many[i]), i >= 90);
 	assert_true(is_open(w, other));
 	expect_stream(w, other, &p, UP);
 	open = 0;

@@ -140,6 +140,22 @@ static void test_whole_messages(void **state)
 	assert_int_equal(f->fd, -1);
 }
 
+static void test_poll(void **state)
+{
+	struct fixture *f = *state;
+
+	link_poll(f->b);
+	assert_int_equal(f->received, 0);
+	link_send(f->a, "one", 3);
+	link_poll(f->b);
+	assert_int_equal(f->received, 1);
+	link_send(f->a, "two", 3);
+	f->free_on_message = true;
+	link_poll(f->b);
+	assert_int_equal(f->received, 2);
+	assert_null(f->b);
+}
+
 static void test_largest(void **state)
 {
 	struct fixture *f = *state;
@@ -403,6 +419,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_pair),
 		T(test_whole_messages),
+		T(test_poll),
 		T(test_largest),
 		T(test_queues_when_full),
 		T(test_both_ways_when_full),
