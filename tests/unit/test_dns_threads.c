@@ -12,14 +12,15 @@
 
 static int fds[CLIENTS];
 
-static struct world *start(void)
+static struct world *start_with(const struct dns_settings *settings)
 {
 	static const struct service services[] = {
 		{ .id = 1, .ready = true, .names = "www.example.org", .addresses = "10.0.0.1" },
 		{ .id = 2, .names = "asleep.example.org", .addresses = "10.0.0.2" },
 		{ .id = 3, .ready = true, .names = "pool.example.org", .addresses = "10.0.0.3 10.0.0.4" },
 	};
-	struct dns_config config = { .udp_count = THREADS, .tcp_count = 1, .threads = THREADS };
+	struct dns_config config = { .udp_count = THREADS, .tcp_count = 1, .threads = THREADS,
+				     .settings = settings };
 	struct world *w = calloc(1, sizeof *w);
 	int usage = usage_create();
 	struct error err;
@@ -50,6 +51,11 @@ static struct world *start(void)
 	for (int i = 0; i < CLIENTS; i++)
 		fds[i] = caller(SOCK_DGRAM, &w->udp);
 	return w;
+}
+
+static struct world *start(void)
+{
+	return start_with(NULL);
 }
 
 static void finish(struct world *w)
@@ -91,6 +97,26 @@ static void test_answers(void **state)
 	assert_int_equal(w->usage[1].queries, CLIENTS);
 	assert_int_equal(w->usage[2].queries, CLIENTS);
 	assert_int_equal(w->dns->hot.answered, CLIENTS);
+	finish(w);
+}
+
+/* A client network has one allowance, whichever threads its queries come to. */
+static void test_one_rate(void **state)
+{
+	static const struct dns_settings settings = { .rate = 1 }; /* 5 at once */
+	struct world *w = start_with(&settings);
+	unsigned answered = 0;
+
+	(void)state;
+	for (int i = 0; i < CLIENTS; i++)
+		ask(fds[i], 1, "www.example.org", WIRE_A, 0);
+	for (int i = 0; i < CLIENTS; i++) {
+		static struct packet p;
+
+		answered += get_packet(w, fds[i], &p, 5);
+	}
+	/* One for each second that this took, and some where two threads met. */
+	assert_in_range(answered, 5, 5 * THREADS / 2);
 	finish(w);
 }
 
@@ -172,6 +198,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_one_rate),
 		cmocka_unit_test(test_retired),
 	};
 
