@@ -64,6 +64,7 @@ help:
 	@echo 'check     unit, scenario and lab tests'
 	@echo 'bench     the benchmarks, in the lab'
 	@echo 'bench-dns the one of DNS servers side by side'
+	@echo 'bench-attacks  the one of jitsud under attack'
 	@echo 'fuzz      the fuzzers, TIME seconds each (60)'
 	@echo 'lab       a shell in the dom0 of the lab'
 	@echo 'deps      install the packages needed to build and test (asks apt)'
@@ -213,6 +214,11 @@ bench-dns: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@tests/bench/run dns
 
+# jitsud alone on this machine, while it is attacked.
+bench-attacks: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@tests/bench/run attacks
+
 # TIME seconds each, or of those named in H.
 fuzz: deps
 	@command -v clang >/dev/null && ls /usr/lib/llvm-*/lib/clang/*/lib/linux/*fuzzer* >/dev/null 2>&1 || \
@@ -223,4 +229,4 @@ fuzz: deps
 clean:
 	rm -rf build
 
-.PHONY: install fuzz deps deps-installed check check-all units check-fast check-sanitize demo demo-run bench bench-run bench-dns clean
+.PHONY: install fuzz deps deps-installed check check-all units check-fast check-sanitize demo demo-run bench bench-run bench-dns bench-attacks clean
