@@ -99,8 +99,9 @@ COMMAND(events, "", 0, 0, "show what happened to the services",
 COMMAND(trace, "NAME", 1, 1, "show where the time of a service's last wake went",
 	"The phases of its last boot, restore or wake, from the query to the answer, as bars, in "
 	"milliseconds: queue, its wait for a place; build, of the domain; then the signs that it was "
-	"ready: key, port, frame; settle, its response_delay; answer. In a pipe a line a phase: its "
-	"name, its begin and its end, apart by tabs.",
+	"ready: key, port, frame (of a restored one: its nic is connected again); settle, its "
+	"response_delay; answer. In a pipe a line a phase: its name, its begin and its end, apart "
+	"by tabs.",
 	"jitsuctl trace www")
 COMMAND(top, "", 0, 0, "show the services that are used, again and again",
 	"A table of the services, the most used first, drawn anew until q is pressed: state, memory, "

@@ -80,7 +80,8 @@ MESSAGE(created, TOOLSTACK, ENGINE,
 	"the domain is built and runs; building began at `began`; note: why it was booted although "
 	"it was to be restored, empty if not")
 MESSAGE(frame, TOOLSTACK, ENGINE, U32(id) U32(boot) U64(at),
-	"its first frame came out of a vif; never sent for a service without nic")
+	"its first frame came out of a vif; of a restored one: its first nic is connected again; "
+	"never sent for a service without nic")
 MESSAGE(key, TOOLSTACK, ENGINE, U32(id) U32(boot) U64(at), "its wait_for_key is there")
 MESSAGE(start_failed, TOOLSTACK, ENGINE, U32(id) U32(boot) U8(kind) TEXT(field) TEXT(text),
 	"nothing of it is left, but its suspend image if that was not used")

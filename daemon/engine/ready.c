@@ -15,6 +15,7 @@
 #define KEY_LIMIT   INT64_C(10000) /* ms */
 #define PORT_LIMIT  INT64_C(10000)
 #define FRAME_LIMIT INT64_C(60000)
+#define NIC_LIMIT   INT64_C(3000) /* of a restored one's */
 #define ANSWER_TIME USEC_PER_SEC /* that an adopted one has at least, to show a sign */
 
 static const struct {
@@ -31,7 +32,21 @@ const char *ready_sign_name(enum ready_sign sign)
 	return signs[sign].name;
 }
 
-/* What a restore brings back was ready before; only who accepts connections is worth a look. */
+static bool restored(const struct service *service)
+{
+	return service->record.how == SERVICE_RESTORED;
+}
+
+/* Of the service's sign, when it did not come. */
+static const char *lacks(const struct service *service, enum ready_sign sign)
+{
+	if (sign == READY_FRAME && restored(service))
+		return "its nic was not connected again";
+	return signs[sign].what;
+}
+
+/* What a restore brings back was ready before, but its nics are connected anew, and what is sent to
+ * it before that is lost: a client would wait for its retransmission. */
 static bool wanted(const struct service *service, enum ready_sign sign)
 {
 	const struct spec *spec = service->spec;
@@ -43,7 +58,8 @@ static bool wanted(const struct service *service, enum ready_sign sign)
 	case READY_PORT:
 		return spec->ready_port != SPEC_UNSET && spec->ip.n;
 	default:
-		return spec->nic.n && anew && !spec->wait_for_key && spec->ready_port == SPEC_UNSET;
+		return spec->nic.n && spec->ready_port == SPEC_UNSET &&
+		       (anew ? !spec->wait_for_key : restored(service));
 	}
 }
 
@@ -62,6 +78,8 @@ static uint64_t limit(const struct service *service, enum ready_sign sign)
 		     : sign == READY_PORT ? service_given(spec->ready_port_limit, PORT_LIMIT)
 					  : service_given(spec->frame_limit, FRAME_LIMIT);
 
+	if (sign == READY_FRAME && restored(service) && ms > NIC_LIMIT)
+		ms = NIC_LIMIT;
 	return (uint64_t)ms * USEC_PER_MSEC;
 }
 
@@ -155,13 +173,16 @@ static void say_why(struct service *service)
 		snprintf(msec, sizeof msec, "%llu",
 			 (unsigned long long)(limit(service, (enum ready_sign)sign) /
 					      USEC_PER_MSEC));
-		if (came(service, (enum ready_sign)sign))
-			cause_say(service, causes[sign]);
+		if (!came(service, (enum ready_sign)sign))
+			cause_say(service, CAUSE_SIGN_LIMIT, lacks(service, (enum ready_sign)sign),
+				  msec);
+		else if (sign == READY_FRAME && restored(service))
+			break;
 		else
-			cause_say(service, CAUSE_SIGN_LIMIT, signs[sign].what, msec);
+			cause_say(service, causes[sign]);
 		return;
 	}
-	cause_say(service, service->record.how == SERVICE_RESTORED ? CAUSE_RESTORED : CAUSE_RUNS);
+	cause_say(service, restored(service) ? CAUSE_RESTORED : CAUSE_RUNS);
 }
 
 /* Goes on to the next sign that is asked for and has not come. */
@@ -234,7 +255,8 @@ void ready_limit(struct service *service)
 
 	service->record.missed |= 1u << sign;
 	log_warning("service %s: %s in %llu ms: that is waited for no longer", service->spec->name,
-		    signs[sign].what, (unsigned long long)(limit(service, sign) / USEC_PER_MSEC));
+		    lacks(service, sign),
+		    (unsigned long long)(limit(service, sign) / USEC_PER_MSEC));
 	go_on(service);
 }
 

@@ -86,8 +86,10 @@ struct backend_table {
 	int (*check)(struct backend *backend, const struct spec *spec, char **addition,
 		     struct error *err);
 	/* Builds and starts the domain; takes spec. With `restore`, from its suspend image if there
-	 * is one that works and is of that specification (spec_digest). Ends in created (then perhaps frame, key, died), and there is no image
-	 * any more, or in start_failed, after which nothing of it is left but an unused image. */
+	 * is one that works and is of that specification (spec_digest). Ends in created (then
+	 * perhaps frame, key, died; of a restored one, frame says that its nics are connected
+	 * again), and there is no image any more, or in start_failed, after which nothing of it is
+	 * left but an unused image. */
 	void (*start)(struct backend *backend, uint32_t id, uint32_t boot, bool restore,
 		      struct spec *spec);
 	/* Lets a paused domain run. Ends in woken. */

@@ -376,7 +376,7 @@ static void test_suspend_and_restore(void **state)
 	assert_int_equal(host.memory_free, host.memory_total);
 	restore(w, 1, 2, ",\"memory\":4096,\"nic\":\"br0\",\"sim_restore\":33");
 	pass(w, 1000);
-	happened(w, "created 1/2 d2 1140-1173 restored; ");
+	happened(w, "created 1/2 d2 1140-1173 restored; frame 1/2 1173; ");
 	assert_int_equal(survey(w, NULL), 1);
 	happened(w, "");
 	/* From its pause, too; and it is restored once only. */

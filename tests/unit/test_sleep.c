@@ -153,14 +153,39 @@ static void test_wanted_on_the_way_down(void **state)
 	TOOLSTACK("");
 	suspended(w);
 	TOOLSTACK("restore 0; ");
-	/* Neither its frame nor a delay is waited for. */
+	/* No delay is waited for, but its nic, which is connected anew. */
 	call(w, verb_service_set, "{\"name\":\"a\",\"values\":{\"response_delay\":5}}", &answer);
 	clear(&answer);
 	DNS("service 0 asleep; ");
 	restored(w, 7, "");
+	is(w, "a", "phase", "booting");
+	is(w, "a", "awaits", "frame");
+	DNS("");
+	loop_advance(w->loop, 20 * MS);
+	frame(w, 0);
 	DNS("ready 0; ");
 	is(w, "a", "boot/how", "restored");
+	is(w, "a", "boot/missed", "none");
+	is(w, "a", "why", "it is restored from its suspend image");
 	is(w, "a", "image", "none");
+	/* Not for long, if nothing is heard of it, but as long as its frame_limit says. */
+	lead_to(w, "suspended");
+	want(w, 0);
+	TOOLSTACK("restore 0; ");
+	restored(w, 7, "");
+	loop_advance(w->loop, 3 * SECOND - 1);
+	DNS("");
+	loop_advance(w->loop, 1);
+	DNS("ready 0; ");
+	is(w, "a", "why", "its nic was not connected again in 3000 ms");
+	call(w, verb_service_set, "{\"name\":\"a\",\"values\":{\"frame_limit\":0}}", &answer);
+	clear(&answer);
+	lead_to(w, "suspended");
+	want(w, 0);
+	TOOLSTACK("restore 0; ");
+	restored(w, 7, "");
+	loop_advance(w->loop, 1);
+	DNS("ready 0; ");
 	end(w);
 }
 

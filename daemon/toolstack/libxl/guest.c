@@ -147,6 +147,16 @@ int guest_await_key(struct guest *guest, const char *key, struct error *err)
 	return 0;
 }
 
+/* Linux' xen-netback writes 4 (XenbusStateConnected, xen/include/public/io/xenbus.h) when it has
+ * joined the frontend's rings: frames reach the guest from here on. */
+int guest_await_nic(struct guest *guest, struct error *err)
+{
+	char key[64];
+
+	snprintf(key, sizeof key, "/local/domain/0/backend/vif/%u/0/state=4", guest->domid);
+	return guest_await_key(guest, key, err);
+}
+
 void guest_on_key(void *arg, uint32_t domid)
 {
 	struct backend *backend = arg;
@@ -162,6 +172,10 @@ void guest_on_key(void *arg, uint32_t domid)
 	if (!keys_match(guest->key, value))
 		return;
 	forget_key(guest);
+	if (*name == '/') {
+		tell_frame(guest);
+		return;
+	}
 	guest->keyed = loop_now(backend->loop);
 	backend->sink.key(backend->arg, guest->id, guest->boot, guest->keyed);
 }

@@ -43,7 +43,7 @@ struct guest {
 	struct ear ears[BUILD_NICS_MAX];
 	size_t ear_count;
 	uint64_t heard, keyed;	 /* when its first frame and its key came; 0: not yet */
-	char *key;		 /* wait_for_key while it waits for it */
+	char *key;		 /* what it waits for in xenstore: see keys_watch */
 	off_t console_from;	 /* where its lines begin in xenconsoled's log */
 	struct console *console; /* its last words are being read */
 };
@@ -76,6 +76,9 @@ void guest_free(struct guest *guest);
 void guest_listen(struct guest *guest, const struct build *build);
 /* Reports when its wait_for_key is there. 0, or -1 with an error. */
 int guest_await_key(struct guest *guest, const char *key, struct error *err);
+/* Of a restored one, in place of its key: reports when its first nic is connected again, as its
+ * first frame. 0, or -1 with an error. */
+int guest_await_nic(struct guest *guest, struct error *err);
 /* As in the table of backend.h. */
 void guest_adopt(struct backend *backend, uint32_t id, uint32_t boot, uint32_t domid,
 		 const char *key);

@@ -21,7 +21,12 @@ struct keys {
 static void make_watch(char path[PATH_SIZE], char token[TOKEN_SIZE], uint32_t domid,
 		       const char *key)
 {
-	snprintf(path, PATH_SIZE, "/local/domain/%u/%.*s", domid, (int)strcspn(key, "="), key);
+	int size = (int)strcspn(key, "=");
+
+	if (*key == '/')
+		snprintf(path, PATH_SIZE, "%.*s", size, key);
+	else
+		snprintf(path, PATH_SIZE, "/local/domain/%u/%.*s", domid, size, key);
 	snprintf(token, TOKEN_SIZE, "%u", domid);
 }
 

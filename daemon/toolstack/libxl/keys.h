@@ -1,5 +1,5 @@
 /*
- * Keys that guests write in xenstore: one connection with watches, in the loop.
+ * Keys in xenstore that tell of guests: one connection with watches, in the loop.
  */
 #ifndef JITSU_TOOLSTACK_LIBXL_KEYS_H
 #define JITSU_TOOLSTACK_LIBXL_KEYS_H
@@ -18,8 +18,8 @@ typedef void keys_fn(void *arg, uint32_t domid);
 struct keys *keys_new(struct loop *loop, keys_fn *fn, void *arg, struct error *err);
 void keys_free(struct keys *keys);
 
-/* `key` is KEY or KEY=VALUE, relative to the domain's folder. One a domain. 0, or -1 with an
- * error. */
+/* `key` is KEY or KEY=VALUE, relative to the domain's folder or, with a slash first, a whole path.
+ * One a domain. 0, or -1 with an error. */
 int keys_watch(struct keys *keys, uint32_t domid, const char *key, struct error *err);
 void keys_unwatch(struct keys *keys, uint32_t domid, const char *key);
 

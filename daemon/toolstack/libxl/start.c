@@ -36,6 +36,19 @@ static void start_free(struct start *start)
 	free(start);
 }
 
+/* A restored one says nothing anew: it need not send a frame, nor does it write its key. */
+static int await_signs(struct guest *guest, const struct build *build, const struct spec *spec,
+		       struct error *err)
+{
+	if (build->restored) {
+		for (size_t i = 0; i < build->frame_count; i++)
+			close(build->frames[i]);
+		return spec->nic.n ? guest_await_nic(guest, err) : 0;
+	}
+	guest_listen(guest, build);
+	return spec->wait_for_key ? guest_await_key(guest, spec->wait_for_key, err) : 0;
+}
+
 static void report(struct start *start)
 {
 	struct backend *backend = start->backend;
@@ -48,16 +61,8 @@ static void report(struct start *start)
 	guest->id = start->id;
 	guest->boot = start->boot;
 	guest->console_from = start->console_from;
-	if (build->restored) {
-		/* It is ready, and says nothing anew. */
-		for (size_t i = 0; i < build->frame_count; i++)
-			close(build->frames[i]);
-	} else {
-		guest_listen(guest, build);
-		if (spec->wait_for_key &&
-		    guest_await_key(guest, spec->wait_for_key, &start->err) < 0)
-			abort(); /* xenstore is lost to us */
-	}
+	if (await_signs(guest, build, spec, &start->err) < 0)
+		abort(); /* xenstore is lost to us */
 	build->frame_count = 0;
 	backend->sink.created(backend->arg, &(struct backend_created){ .id = start->id,
 								       .boot = start->boot,

@@ -165,7 +165,10 @@ int xen_error(struct xen *xen, int rc, struct error *err, const char *fmt, ...)
 
 static void make_path(char out[PATH_SIZE], uint32_t domid, const char *key)
 {
-	snprintf(out, PATH_SIZE, "/local/domain/%u/%s", domid, key);
+	if (*key == '/')
+		snprintf(out, PATH_SIZE, "%s", key);
+	else
+		snprintf(out, PATH_SIZE, "/local/domain/%u/%s", domid, key);
 }
 
 bool xen_write(struct xen *xen, uint32_t domid, const char *key, const char *value)

@@ -43,8 +43,9 @@ void xen_begin(struct xen *xen);
 int xen_error(struct xen *xen, int rc, struct error *err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Writes and reads below a domain's own folder in xenstore, outside any transaction. The text
- * read is NULL if there is none; the caller frees it. */
+/* Writes and reads below a domain's own folder in xenstore, or, where the key begins with a slash,
+ * anywhere, outside any transaction. The text read is NULL if there is none; the caller frees
+ * it. */
 bool xen_write(struct xen *xen, uint32_t domid, const char *key, const char *value);
 char *xen_read(struct xen *xen, uint32_t domid, const char *key);
 

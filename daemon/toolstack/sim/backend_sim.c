@@ -297,11 +297,11 @@ static void end_build(struct sim *sim)
 	sim->domid = ++backend->last_domid;
 	LIST_INSERT_HEAD(&backend->domids[sim->domid % BUCKETS], sim, by_domid);
 	sim->runs_since = loop_now(backend->loop);
-	if (sim->restoring || spec->nic.n == 0) {
+	if (spec->nic.n == 0) {
 		arm_death(sim);
 	} else {
 		sim->phase = BOOTING;
-		set_due(sim, usec(spec->sim_frame, FRAME_MS));
+		set_due(sim, sim->restoring ? 0 : usec(spec->sim_frame, FRAME_MS));
 	}
 	if (spec->wait_for_key && spec->sim_key != SPEC_UNSET && !sim->restoring)
 		set_key_due(sim, usec(spec->sim_key, 0));
