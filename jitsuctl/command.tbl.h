@@ -47,7 +47,8 @@ COMMAND(list, "", 0, 0, "list all services",
 	"terminal what is too wide is cut, and of several names the first is shown; in a pipe "
 	"everything is written out. \"failed\": its last start failed, or its domain died, and it is "
 	"tried again when somebody asks, though not before the time that is shown; 'jitsuctl show' "
-	"says why, and 'jitsuctl start' tries it at once.",
+	"says why, and 'jitsuctl start' tries it at once. \"afresh\": it was asleep but could not "
+	"be restored or woken, and was booted instead; 'jitsuctl show' says why.",
 	"jitsuctl list\n"
 	"jitsuctl --json list | jq -r '.services[] | select(.state == \"ready\") | .name'")
 COMMAND(show, "NAME", 1, 1, "show all about one service",

@@ -22,10 +22,10 @@ static void say_removed(const char *name, struct json_object *answer)
 	       is_false(answer, "destroyed") ? "; its domain is still being destroyed" : "");
 }
 
-/* `www is ready`; the answer is the service. */
+/* `www is ready`, and below it why it was not restored; the answer is the service. */
 static void say_state(const char *name, struct json_object *answer)
 {
-	struct json_object *state, *pinned;
+	struct json_object *state, *pinned, *notice;
 	bool is_pinned = json_object_object_get_ex(answer, "pinned", &pinned) &&
 			 json_object_get_boolean(pinned);
 
@@ -34,6 +34,11 @@ static void say_state(const char *name, struct json_object *answer)
 		       json_object_get_string(state) :
 		       "?",
 	       is_pinned ? ", pinned" : "");
+	if (json_object_object_get_ex(answer, "notice", &notice)) {
+		printf("booted afresh: ");
+		writer_plain(stdout, json_object_get_string(notice));
+		putchar('\n');
+	}
 }
 
 /* Calls the method for each of the services. */

@@ -293,6 +293,9 @@ char *writer_state(struct json_object *service, bool brief)
 	bool failed = json_object_object_get_ex(service, "failures_in_row", NULL);
 	cleanup_free char *retry = NULL;
 
+	if (!brief && strcmp(state, "ready") == 0 &&
+	    json_object_object_get_ex(service, "notice", NULL))
+		return text_of("%s (afresh)", state);
 	if (brief || strcmp(state, "ready") == 0 || strcmp(state, "paused") == 0 ||
 	    strcmp(state, "kept") == 0)
 		return text_of("%s", state);

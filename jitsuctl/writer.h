@@ -36,8 +36,8 @@ void table_free(struct table *table);
 char *writer_value(struct json_object *value, enum control_kind kind, bool one);
 
 /* The state of a service of service.list or service.get, its failures included: `failed, retry in
- * 8s`, `starting (failed)` if that is not its first try, or one word if brief. The caller frees
- * it. */
+ * 8s`, `starting (failed)` if that is not its first try, `ready (afresh)` if it was to be restored
+ * or woken and was booted, or one word if brief. The caller frees it. */
 char *writer_state(struct json_object *service, bool brief);
 
 /* Bytes (or whatever) a second: `1.2M`; `-` for what is not known (NAN). The caller frees it. */

@@ -139,6 +139,7 @@ struct json_object *listing_service(const struct service *service, bool whole)
 	listing_put_number(object, "boots", service->boots);
 	put_failures(object, service);
 	put_given_text(object, "why", service->cause.now);
+	put_given_text(object, "notice", service->notice);
 	put_true(object, "pinned", service->spec->pinned);
 	if (record->want && record->ready)
 		put_since(object, "wake", record->ready, record->want);
@@ -156,7 +157,6 @@ struct json_object *listing_service(const struct service *service, bool whole)
 		put_true(object, "image", service->image);
 		put_given_text(object, "death", service->failure.death);
 		put_given_text(object, "console", service->failure.console);
-		put_given_text(object, "notice", service->notice);
 		listing_put_number(object, "added", (uint64_t)service->added);
 		boot = boot_json(service);
 		if (boot)

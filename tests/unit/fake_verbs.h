@@ -153,7 +153,8 @@ void verb_service_get(struct engine *engine, struct json_object *params, verb_do
 	fake_named(params, done, arg, false);
 }
 
-/* The state that the verb puts it into; a service named broken… refuses. */
+/* The state that the verb puts it into; a service named broken… refuses, one named torn… could not
+ * be restored. */
 static void fake_order(struct json_object *params, const char *state, verb_done *done, void *arg)
 {
 	const char *name = json_object_get_string(json_object_object_get(params, "name"));
@@ -167,6 +168,9 @@ static void fake_order(struct json_object *params, const char *state, verb_done 
 	}
 	if (i < fake_count && state)
 		json_object_object_add(fake_services[i], "state", json_object_new_string(state));
+	if (i < fake_count && strncmp(name, "torn", 4) == 0)
+		json_object_object_add(fake_services[i], "notice",
+				       json_object_new_string("its image is torn"));
 	fake_named(params, done, arg, false);
 }
 

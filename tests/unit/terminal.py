@@ -36,8 +36,10 @@ def services(calls):
          "error": "no kernel", "failures_in_row": 1},
         {**base, "name": "loops", "state": "off", "dns": ["l.org"], "ip": ["10.0.0.7"],
          "error": "its domain 8 crashed", "failures_in_row": 2, "retry": 1.5},
+        {**base, "name": "torn", "state": "ready", "dns": ["o.org"], "ip": ["10.0.0.8"],
+         "notice": "its image is torn"},
     ] + [{**base, "name": f"n{i}", "state": "off", "dns": [f"n{i}.org"], "ip": [f"10.0.1.{i}"]}
-         for i in range(37)]
+         for i in range(36)]
 
 
 def play(path, events=()):
@@ -156,7 +158,8 @@ def test_list():
     text = in_pipe("list").stdout
     assert f"{LONG}.example.org\n" in text and "failed, retry in 8s" in text
     assert "www.example.org,example.org" in text and "…" not in text
-    for state in (r"ended +starting +-", r"twice +starting \(failed\) ", r"loops +off, retry in 2s "):
+    for state in (r"ended +starting +-", r"twice +starting \(failed\) ", r"loops +off, retry in 2s ",
+                  r"torn +ready \(afresh\) "):
         assert re.search("^" + state, text, re.M), text
 
 

@@ -19,6 +19,8 @@ static void orders(void **state)
 	RUN("$J --json start b", 0);
 	HAS(out, "\"state\":\"ready\"");
 	assert_int_equal(lines_of(out), 1);
+	RUN("$J add name=torn,dns=t.org,ip=10.0.0.3 && $J start torn && $J remove torn", 0);
+	HAS(out, "torn is ready\nbooted afresh: its image is torn\n");
 	/* One that is refused does not keep the others from it. */
 	RUN("$J start nobody a broken", 1);
 	assert_string_equal(out, "a is ready\n");
