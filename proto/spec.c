@@ -16,7 +16,7 @@
 
 static const struct spec_key keys[] = {
 #define SPEC_KEY(key, kind, min, max, help)                                                        \
-	{ #key, SPEC_KIND_##kind, offsetof(struct spec, key), min, max },
+	{ #key, sizeof #key - 1, SPEC_KIND_##kind, offsetof(struct spec, key), min, max },
 #include "proto/spec.tbl.h"
 #undef SPEC_KEY
 };
@@ -198,15 +198,22 @@ static int check_size(const struct spec *spec, struct error *err)
 			 SPEC_JSON_MAX, size);
 }
 
-struct spec *spec_from_json(struct json_object *object, bool simulated, struct error *err)
+static struct spec *empty(void)
 {
-	cleanup_spec struct spec *spec = calloc(1, sizeof *spec);
+	struct spec *spec = calloc(1, sizeof *spec);
 
 	if (!spec)
 		abort();
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (spec_kinds[keys[i].kind].unset)
 			*(int64_t *)spec_member(&keys[i], spec) = SPEC_UNSET;
+	return spec;
+}
+
+struct spec *spec_from_json(struct json_object *object, bool simulated, struct error *err)
+{
+	cleanup_spec struct spec *spec = empty();
+
 	if (!json_object_is_type(object, json_type_object)) {
 		error_set(err, ERROR_INPUT, "expected one JSON object for a service");
 		return NULL;
@@ -217,11 +224,50 @@ struct spec *spec_from_json(struct json_object *object, bool simulated, struct e
 	return TAKE(spec);
 }
 
+struct scan {
+	struct spec *spec;
+	bool simulated;
+	size_t next; /* keys mostly come in the table's order */
+	bool seen[ARRAY_SIZE(keys)];
+};
+
+static bool take(void *arg, const char *name, size_t size, struct json_object *value)
+{
+	struct scan *scan = arg;
+	struct error ignored;
+	size_t i = scan->next, looked = 0;
+
+	while (looked++ < ARRAY_SIZE(keys) &&
+	       (keys[i].size != size || memcmp(keys[i].name, name, size) != 0))
+		i = i + 1 < ARRAY_SIZE(keys) ? i + 1 : 0;
+	if (looked > ARRAY_SIZE(keys) || scan->seen[i] ||
+	    (!scan->simulated && is_sim(keys[i].name)))
+		return false;
+	scan->seen[i] = true;
+	scan->next = i + 1 < ARRAY_SIZE(keys) ? i + 1 : 0;
+	return spec_kinds[keys[i].kind].read(&keys[i], value, scan->spec, &ignored) == 0;
+}
+
+/* The plain way; NULL: whatever it is, the long way says so. */
+static struct spec *scan(const char *text, bool simulated)
+{
+	cleanup_spec struct spec *spec = empty();
+	struct scan s = { .spec = spec, .simulated = simulated };
+	struct error ignored;
+
+	if (!spec_scan(text, take, &s) || check_whole(spec, simulated, &ignored) < 0)
+		return NULL;
+	return TAKE(spec);
+}
+
 struct spec *spec_from_text(const char *text, bool simulated, struct error *err)
 {
 	struct json_object *object;
-	struct spec *spec;
 	size_t size = strlen(text);
+	struct spec *spec = size < SPEC_JSON_MAX / 2 ? scan(text, simulated) : NULL;
+
+	if (spec)
+		return spec;
 
 	if (size > SPEC_JSON_MAX) {
 		error_set(err, ERROR_INPUT,
@@ -247,6 +293,23 @@ struct json_object *spec_to_json(const struct spec *spec)
 			json_object_object_add(object, keys[i].name, value);
 	}
 	return object;
+}
+
+char *spec_to_text(const struct spec *spec, size_t *size, size_t *common)
+{
+	struct spec_writer writer;
+	size_t own = 0;
+
+	spec_write_begin(&writer);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		spec_write_member(&writer, &keys[i], spec);
+		/* The first four of the table. */
+		if (keys[i].offset == offsetof(struct spec, uuid))
+			own = writer.size;
+	}
+	if (common)
+		*common = own;
+	return spec_write_end(&writer, size);
 }
 
 static bool shapes_domain(const char *key)

@@ -108,6 +108,9 @@ struct json_object *spec_pairs_to_json(const char *const *arguments, size_t coun
 
 /* The canonical object: every given key, in the table's order. The caller puts it. */
 struct json_object *spec_to_json(const struct spec *spec);
+/* Its text, as it is stored and sent; the caller frees it. *common, if it is asked for: from where on
+ * the text has no name, dns, ip and uuid, which no two services share. */
+char *spec_to_text(const struct spec *spec, size_t *size, size_t *common);
 /* A number of the keys that a domain is made of: while it is the same, a domain, or its suspend
  * image, is as the specification says. Never 0. */
 uint64_t spec_digest(const struct spec *spec);

@@ -35,6 +35,7 @@ enum spec_kind {
 
 struct spec_key {
 	const char *name;
+	size_t size; /* of the name */
 	enum spec_kind kind;
 	size_t offset; /* of its member in struct spec */
 	int64_t min, max;
@@ -81,6 +82,21 @@ static inline const void *spec_const_member(const struct spec_key *key, const st
 {
 	return (const char *)spec + key->offset;
 }
+
+/* Reads an object that json-c is not needed for, member by member; value is the callee's for the
+ * call only. False if it is not one, or if `take` refused a member: then nothing is said of it. */
+typedef bool spec_take_fn(void *arg, const char *key, size_t size, struct json_object *value);
+bool spec_scan(const char *text, spec_take_fn *take, void *arg);
+
+/* The canonical text, member by member. The text is the caller's to free. */
+struct spec_writer {
+	char *text;
+	size_t size, room;
+};
+void spec_write_begin(struct spec_writer *writer);
+void spec_write_member(struct spec_writer *writer, const struct spec_key *key,
+		       const struct spec *spec);
+char *spec_write_end(struct spec_writer *writer, size_t *size);
 
 /* A value as an error shows it. */
 static inline const char *spec_shown(struct json_object *value)

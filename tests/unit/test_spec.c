@@ -11,21 +11,12 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "proto/control.h"
 #include "proto/spec.h"
 
 #define GOOD                                                                                       \
 	"\"name\":\"www\",\"dns\":\"www.example.org\",\"ip\":\"10.0.0.1\","                        \
 	"\"kernel\":\"/boot/k\",\"memory\":64000"
-
-static struct spec *must(const char *text, bool simulated)
-{
-	struct error err = { 0 };
-	struct spec *spec = spec_from_text(text, simulated, &err);
-
-	if (!spec)
-		fail_msg("%s: %s", text, err.text);
-	return spec;
-}
 
 static char *canonical(const struct spec *spec)
 {
@@ -35,6 +26,37 @@ static char *canonical(const struct spec *spec)
 
 	json_object_put(object);
 	return text;
+}
+
+/* What is read without json-c is what json-c reads, and what is written without it what it writes. */
+static void same_by_json(const char *text, const struct spec *spec, bool simulated)
+{
+	struct json_object *object = NULL;
+	struct error err = { 0 };
+	size_t size;
+
+	assert_int_equal(control_parse(text, strlen(text), &object, &err), 0);
+	{
+		cleanup_spec struct spec *other = spec_from_json(object, simulated, &err);
+		cleanup_free char *one = canonical(spec), *two = canonical(other),
+				  *three = spec_to_text(spec, &size, NULL);
+
+		assert_string_equal(one, two);
+		assert_string_equal(one, three);
+		assert_int_equal(size, strlen(one));
+	}
+	json_object_put(object);
+}
+
+static struct spec *must(const char *text, bool simulated)
+{
+	struct error err = { 0 };
+	struct spec *spec = spec_from_text(text, simulated, &err);
+
+	if (!spec)
+		fail_msg("%s: %s", text, err.text);
+	same_by_json(text, spec, simulated);
+	return spec;
 }
 
 static void test_whole(void **state)
@@ -335,6 +357,50 @@ static void test_bad(void **state)
 	}
 }
 
+/* What looks plain and is not: the short way must leave it to json-c. */
+static void test_nearly_plain(void **state)
+{
+	static const char *const bad[] = {
+		"{" GOOD ",}",
+		"{" GOOD "} x",
+		"{" GOOD "}}",
+		"{" GOOD ",\"ttl\":30,\"ttl\":30}",
+		"{" GOOD ",\"ttl\":030}",
+		"{" GOOD ",\"ttl\":-1}",
+		"{" GOOD ",\"ttl\":30x}",
+		"{" GOOD ",\"pinned\":truex}",
+		"{" GOOD ",\"nic\":[\"br0\",]}",
+		"{" GOOD ",\"nic\":[\"br0\"}",
+		"{" GOOD ",\"nic\":\"br0}",
+		"{" GOOD ",\"nic\" \"br0\"}",
+		"{" GOOD ",\"sim_boot\":1}",
+		"[" GOOD "]",
+		"{" GOOD,
+		"{,}",
+		"{",
+		"",
+	};
+	static const char *const good[] = {
+		"{" GOOD ",\"nic\":[ \"br0\" , \"br1\" ] , \"ttl\" : 0 }\n",
+		"{" GOOD ",\"cmdline\":\"a \\\"b\\\" \\u00e4 \\/ \\\\ \\n\"}",
+		"{" GOOD ",\"cmdline\":\"\xc3\xa4\"}",
+		"{" GOOD ",\"pinned\":true,\"wake_any\":false,\"use_synjitsu\":\"1\"}",
+		"{" GOOD ",\"response_delay\":1e-1,\"idle\":\"pause:2m,destroy:1h\"}",
+		"{" GOOD ",\"uuid\":\"01234567-89AB-cdef-0123-456789abcdef\",\"mac\":[],\"vcpus\":\"2\"}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct error err = { 0 };
+
+		if (spec_from_text(bad[i], false, &err))
+			fail_msg("accepted: %s", bad[i]);
+		assert_int_equal(err.kind, ERROR_INPUT);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		spec_free(must(good[i], false));
+}
+
 static void test_too_long(void **state)
 {
 	cleanup_free char *text = malloc(SPEC_JSON_MAX + 2);
@@ -525,6 +591,7 @@ int main(void)
 		cmocka_unit_test(test_life),	     cmocka_unit_test(test_over_size),
 		cmocka_unit_test(test_pairs),	     cmocka_unit_test(test_bad_pairs),
 		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_nearly_plain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
