@@ -64,7 +64,7 @@ server() {
 	order+=("$key")
 	names[$key]=$2 label[$key]=$3 ports[$key]=$port
 	for ((i = 0; i < 1200; i++)); do
-		! flood ${5:-} -a -s 1 127.0.0.1 $port "$work/$2.last" >/dev/null || break
+		! flood ${5:-} -a -q 10 -w 1 -s 1 127.0.0.1 $port "$work/$2.last" >/dev/null || break
 		kill -0 "$4" 2>/dev/null || fail "$3 ended"
 		sleep 0.1
 	done
@@ -92,20 +92,40 @@ services() { # FILE OF NAMES, KEYS
 		END { print "]" }' "$1"
 }
 
+run_jitsud() { # KEY DIR STORE
+	start "$1" "$build/jitsud" --foreground --log-level warning -x sim -b 127.0.0.1 -l $port -f 0.0.0.0 \
+		-d 0 --persistdb "$3" --boots 64 --wakes 0 --control "$2/control.sock" \
+		--services-dir "$2/none" $(printf -- '--services %s ' "$2"/*.json)
+}
+
 jitsud() { # COUNT
 	local dir=$work/jitsud-$1.d
 	mkdir -p "$dir/none"
 	services "$work/$1" '"sim_boot":0,"sim_frame":0' >"$dir/services.json"
 	[ "$1" != boots ] || services "$work/asleep" '"sim_boot":300,"sim_frame":0' | sed 's/"name":"s/"name":"a/; s/"ip":"10/"ip":"11/' \
 		>"$dir/asleep.json"
-	start "jitsud-$1" "$build/jitsud" --foreground --log-level warning -x sim -b 127.0.0.1 -l $port -f 0.0.0.0 \
-		-d 0 --persistdb :memory: --boots 64 --wakes 0 --control "$dir/control.sock" \
-		--services-dir "$dir/none" $(printf -- '--services %s ' "$dir"/*.json)
+	run_jitsud "jitsud-$1" "$dir" :memory:
 	server "jitsud-$1" "$1" "jitsud" "${started[-1]}"
 	rm "$dir"/*.json
 	# Summons them all; from here on each is ready.
 	flood -a -s 600 -w 512 127.0.0.1 ${ports[jitsud-$1]} "$work/$1" >/dev/null ||
 		fail "jitsud did not answer for $1 names"
+}
+
+# on_disk COUNT: the same with its store on the disk, and then with the store of that start. Not in the table.
+on_disk() {
+	local dir=$work/disk-$1.d key
+	mkdir -p "$dir/none"
+	services "$work/$1" '"sim_boot":0,"sim_frame":0' >"$dir/services.json"
+	chmod 711 "$work" && chmod 777 "$dir" # jitsud gives root up
+	for key in first again; do
+		run_jitsud "$key-$1" "$dir" "$dir/store"
+		server "$key-$1" "$1" "jitsud, store on the disk" "${started[-1]}"
+		unset "order[-1]"
+		kill "${started[-1]}" && wait "${started[-1]}" || fail "jitsud ended with status $?"
+		unset "started[-1]"
+	done
+	rm -r "$dir"
 }
 
 zone() { # COUNT
@@ -187,6 +207,7 @@ dnsmasq() { # COUNT
 peers=$build/bench/peers
 "$top/tests/bench/peers.sh" "$peers" || { peers='' && echo "no other servers here: their packages cannot be had"; }
 echo_back
+on_disk "${counts[-1]}"
 for count in "${counts[@]}"; do
 	jitsud "$count"
 	[ -n "$peers" ] || continue
@@ -271,7 +292,16 @@ for key in "${order[@]}"; do
 done
 
 echo
-echo "The same for ${counts[0]} names that are up, and then while 20 others a second are started (sim, 0.3 s each);"
+echo "The start of jitsud with its store on the disk: with a new one, and again, when the store has them all."
+echo
+printf '%-36s %8s %8s %8s\n' jitsud names "load, s" "MB"
+for key in first again; do
+	printf '%-36s %8s %8s %8s\n' "$key" "${counts[-1]}" \
+		"$(awk -v ms="${load[$key-${counts[-1]}]}" 'BEGIN { print ms / 1000 }')" "${memory[$key-${counts[-1]}]}"
+done
+
+echo
+echo "As the first table for ${counts[0]} names that are up, and then while 20 others a second are started (sim, 0.3 s each);"
 echo "paced: 20,000 questions a second, far from what it could answer."
 echo
 printf '%-36s %9s %7s %7s %8s %9s %5s %4s\n' jitsud "µs/answer" min max "x idle" "answers/s" lost bad
