@@ -1,15 +1,22 @@
 #include "declared.h"
 
+#include <fcntl.h>
 #include <glob.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "proto/control.h"
+#include "proto/entries.h"
 #include "proto/spec.h"
+
+#define SMALL_MAX (1024 * 1024) /* bytes of a file that is read whole */
 
 static void add(struct declared *declared, const char *from, struct json_object *object)
 {
@@ -46,25 +53,85 @@ static int add_entries(struct declared *declared, const char *path, struct json_
 	return 0;
 }
 
-static int add_file(struct declared *declared, const char *path, struct error *err)
+static int add_text(struct declared *declared, const char *path, const char *text, size_t size,
+		    struct error *err)
 {
-	cleanup_file FILE *file = fopen(path, "re");
-	cleanup_free char *text = NULL;
 	struct json_object *read = NULL;
-	size_t room = 0;
-	ssize_t size;
 	int r;
 
-	if (!file)
-		return error_errno(err, "%s", path);
-	size = getdelim(&text, &room, '\0', file); /* all of it: JSON holds no NUL */
-	if (ferror(file))
-		return error_errno(err, "%s", path);
-	if (control_parse(size < 0 ? "" : text, size < 0 ? 0 : (size_t)size, &read, err) < 0)
+	if (control_parse(text, size, &read, err) < 0)
 		return error_wrap(err, "%s", path);
 	r = add_entries(declared, path, read, err);
 	json_object_put(read);
 	return r;
+}
+
+/* A file of its own with what was read already and what comes still. -1 with errno. */
+static int spool(int fd, const char *text, size_t size)
+{
+	cleanup_close int copy = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char buffer[65536];
+	ssize_t r = (ssize_t)size;
+
+	if (copy < 0)
+		copy = memfd_create("services", MFD_CLOEXEC);
+	if (copy < 0)
+		return -1;
+	for (; r > 0; text = buffer) {
+		for (ssize_t done = 0, w; done < r; done += w)
+			if ((w = write(copy, text + done, (size_t)(r - done))) <= 0)
+				return -1;
+		r = read(fd, buffer, sizeof buffer);
+	}
+	return r < 0 ? -1 : TAKE_FD(copy);
+}
+
+/* A large file is not kept in memory: its outline is looked at, and the engine reads it. Takes fd. */
+static int add_source(struct declared *declared, const char *path, int fd, struct error *err)
+{
+	struct entries *entries = entries_new(fd, false);
+	const char *text;
+	size_t size;
+	int r;
+
+	while ((r = entries_next(entries, &text, &size, err)) > 0)
+		;
+	entries_free(entries);
+	declared->sources = reallocarray(declared->sources, declared->source_count + 1,
+					 sizeof *declared->sources);
+	if (!declared->sources)
+		abort();
+	declared->sources[declared->source_count++] =
+		(struct engine_source){ .fd = fd, .path = strdup(path) };
+	return r < 0 ? error_wrap(err, "%s", path) : 0;
+}
+
+static int add_file(struct declared *declared, const char *path, struct error *err)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cleanup_free char *text = malloc(SMALL_MAX + 1);
+	size_t size = 0;
+	struct stat st;
+	ssize_t r = 1;
+
+	if (!text)
+		abort();
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_errno(err, "%s", path);
+	while (size <= SMALL_MAX && (r = read(fd, text + size, SMALL_MAX + 1 - size)) > 0)
+		size += (size_t)r;
+	if (r < 0)
+		return error_errno(err, "%s", path);
+	if (size <= SMALL_MAX)
+		return add_text(declared, path, text, size, err);
+	if (!S_ISREG(st.st_mode)) {
+		int copy = spool(fd, text, size);
+
+		if (copy < 0)
+			return error_errno(err, "%s: keeping it", path);
+		return add_source(declared, path, copy, err);
+	}
+	return add_source(declared, path, TAKE_FD(fd), err);
 }
 
 static int add_folder(struct declared *declared, const char *folder, struct error *err)
@@ -105,6 +172,25 @@ fail:
 	return -1;
 }
 
+static int check_source(const struct engine_source *source, bool simulated, struct error *err)
+{
+	struct entries *entries = entries_new(source->fd, false);
+	const char *text;
+	size_t size;
+	int r;
+
+	while ((r = entries_next(entries, &text, &size, err)) > 0) {
+		cleanup_spec struct spec *spec = spec_from_text(text, simulated, err);
+
+		if (spec)
+			continue;
+		r = error_wrap(err, "entry %zu", entries_count(entries) - 1);
+		break;
+	}
+	entries_free(entries);
+	return r;
+}
+
 int declared_check(const struct declared *declared, bool simulated, struct error *err)
 {
 	for (size_t i = 0; i < declared->n; i++) {
@@ -113,6 +199,9 @@ int declared_check(const struct declared *declared, bool simulated, struct error
 		if (!spec)
 			return error_wrap(err, "%s", declared->from[i]);
 	}
+	for (size_t i = 0; i < declared->source_count; i++)
+		if (check_source(&declared->sources[i], simulated, err) < 0)
+			return error_wrap(err, "%s", declared->sources[i].path);
 	return 0;
 }
 
@@ -122,6 +211,11 @@ void declared_free(struct declared *declared)
 		free(declared->v[i]);
 		free(declared->from[i]);
 	}
+	for (size_t i = 0; i < declared->source_count; i++) {
+		close(declared->sources[i].fd);
+		free((char *)(uintptr_t)declared->sources[i].path);
+	}
+	free(declared->sources);
 	free(declared->v);
 	free(declared->from);
 	*declared = (struct declared){ 0 };

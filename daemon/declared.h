@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "config.h"
+#include "engine/engine.h"
 
 struct error;
 
@@ -14,9 +15,12 @@ struct declared {
 	char **v;
 	char **from; /* the file of each, "argument" for one given on the command line */
 	size_t n;
+	struct engine_source *sources; /* large files, which the engine reads */
+	size_t source_count;
 };
 
-/* 0, or -1 with an error that names the file. A folder that is missing is no error. */
+/* 0, or -1 with an error that names the file. A folder that is missing is no error. Of a file over
+ * 1 MiB only the outline is looked at (proto/entries.h); what is wrong in an entry the engine logs. */
 int declared_read(struct declared *declared, const struct config *config, struct error *err);
 /* Are they services, each on its own? 0, or -1 with an error that names the file. */
 int declared_check(const struct declared *declared, bool simulated, struct error *err);

@@ -193,6 +193,8 @@ static int open_resources(struct daemon *daemon, struct error *err)
 	resources->engine.store = config->persistdb;
 	resources->engine.services = (const char *const *)daemon->declared.v;
 	resources->engine.service_count = daemon->declared.n;
+	resources->engine.sources = daemon->declared.sources;
+	resources->engine.source_count = daemon->declared.source_count;
 	resources->engine.simulated = strcmp(config->backend, "sim") == 0;
 	resources->engine.ptr = config->ptr;
 	resources->engine.ttl = config->ttl;

@@ -38,6 +38,12 @@ static void close_all(const int *fds, size_t count)
 		close(fds[i]);
 }
 
+static void close_sources(const struct engine_config *engine)
+{
+	for (size_t i = 0; i < engine->source_count; i++)
+		close(engine->sources[i].fd);
+}
+
 static struct usage *map_usage(const struct room_resources *resources, struct error *err)
 {
 	struct usage *usage = usage_map(resources->usage_fd);
@@ -53,6 +59,7 @@ static void *dns_open(struct loop *loop, const struct room_resources *resources,
 	struct dns *dns;
 
 	close(resources->engine.control_fd);
+	close_sources(&resources->engine);
 	close(resources->lock_fd);
 	config.usage = map_usage(resources, err);
 	if (!config.usage)
@@ -111,6 +118,7 @@ static void *toolstack_open(struct loop *loop, const struct room_resources *reso
 	close_all(resources->dns.udp_fds, resources->dns.udp_count);
 	close_all(resources->dns.tcp_fds, resources->dns.tcp_count);
 	close(resources->engine.control_fd);
+	close_sources(&resources->engine);
 	close(resources->usage_fd);
 	return toolstack_new(loop, &resources->toolstack, err);
 }

@@ -64,29 +64,49 @@ static void add_row(struct table *table, struct json_object *service, bool one)
 		free(cells[i]);
 }
 
+static void list_page(struct json_object *answer, bool first, int width)
+{
+	struct table table = { .columns = list_columns,
+			       .column_count = LIST_COLUMNS,
+			       .headless = !first };
+	struct json_object *services;
+
+	if (!json_object_object_get_ex(answer, "services", &services) ||
+	    !json_object_is_type(services, json_type_array))
+		services = NULL;
+	for (size_t i = 0; services && i < json_object_array_length(services); i++)
+		add_row(&table, json_object_array_get_idx(services, i), width > 0);
+	if (first)
+		warn_simulated(answer);
+	table_write(stdout, &table, width);
+	table_free(&table);
+}
+
+/* Very many come in several answers, each written before the next is asked for. */
 enum status command_list(struct context *context)
 {
-	struct table table = { .columns = list_columns, .column_count = LIST_COLUMNS };
-	struct json_object *answer, *services;
-	enum status status = context_call(context, "service.list", NULL, NULL, &answer);
+	struct json_object *answer, *params = NULL, *next;
 	int width = writer_width();
 
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json) {
-		writer_json(answer);
-	} else {
-		if (!json_object_object_get_ex(answer, "services", &services) ||
-		    !json_object_is_type(services, json_type_array))
-			services = NULL;
-		for (size_t i = 0; services && i < json_object_array_length(services); i++)
-			add_row(&table, json_object_array_get_idx(services, i), width > 0);
-		warn_simulated(answer);
-		table_write(stdout, &table, width);
-		table_free(&table);
+	for (bool first = true;; first = false) {
+		enum status status =
+			context_call(context, "service.list", params, NULL, &answer);
+
+		if (status != STATUS_DONE)
+			return status;
+		params = NULL;
+		if (json_object_object_get_ex(answer, "next", &next)) {
+			params = json_object_new_object();
+			json_object_object_add(params, "from", json_object_get(next));
+		}
+		if (context->json)
+			writer_json(answer);
+		else
+			list_page(answer, first, width);
+		json_object_put(answer);
+		if (!params)
+			return STATUS_DONE;
 	}
-	json_object_put(answer);
-	return STATUS_DONE;
 }
 
 /* --- show, status: a line a field --- */

@@ -130,9 +130,10 @@ void table_write(FILE *out, const struct table *table, int width)
 	}
 	if (width)
 		fit(table, widths, width);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && !table->headless; i++)
 		write_cell(out, table->columns[i].title, &table->columns[i], widths[i], i + 1 == n);
-	fputc('\n', out);
+	if (!table->headless)
+		fputc('\n', out);
 	for (size_t i = 0; i < table->row_count * n; i++) {
 		bool last = i % n + 1 == n;
 

@@ -21,6 +21,7 @@ struct column {
 struct table {
 	const struct column *columns;
 	size_t column_count, row_count;
+	bool headless; /* rows alone */
 	char **cells; /* row_count * column_count, owned */
 };
 

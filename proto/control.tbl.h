@@ -38,7 +38,8 @@ METHOD(service_add, "service.add", WRITE, SPEC, service,
        "Adds a service; it is stored when this answers.")
 METHOD(service_remove, "service.remove", WRITE, NAME, removed,
        "Removes a service and destroys its domain.")
-METHOD(service_list, "service.list", READ, LIST, services, "Every service, short.")
+METHOD(service_list, "service.list", READ, LIST, services,
+       "Every service, short: at most 10000 of them, and some MiB, in an answer.")
 METHOD(service_get, "service.get", READ, NAME, service,
        "One service, whole, with its last boot.")
 METHOD(service_set, "service.set", WRITE, SET, changed,
@@ -65,6 +66,8 @@ METHOD(rpc_discover, "rpc.discover", READ, NONE, openrpc,
 PARAM(NAME, name, TEXT, NEEDED, "the service's name")
 PARAM(LIST, measure, BOOL, OPTIONAL,
       "have the traffic of every domain measured, for rx and tx of the next answer")
+PARAM(LIST, limit, NUMBER, OPTIONAL, "at most so many, from 1 to 10000")
+PARAM(LIST, from, NUMBER, OPTIONAL, "the answer's `next`, to go on where it ended")
 PARAM(STOP, name, TEXT, NEEDED, "the service's name")
 PARAM(STOP, mode, TEXT, OPTIONAL,
       "destroy, shutdown, suspend or pause; if not given, the service's stop_mode")
@@ -128,7 +131,8 @@ FIELD(removed, name, TEXT, "the service that is gone")
 FIELD(removed, destroyed, BOOL, "false: after 30 s its domain is still there; it is tried further")
 
 FIELD(services, simulated, BOOL, "true: no virtual machine is behind any of them (backend sim)")
-FIELD(services, services, SERVICES, "one object a service, in the order of their names")
+FIELD(services, services, SERVICES, "one object a service; those of one answer in the order of their names")
+FIELD(services, next, NUMBER, "there are more: `from` for them")
 
 FIELD(status, version, TEXT, "the daemon's version")
 FIELD(status, backend, TEXT, "what starts the domains: libxl, sim")

@@ -108,6 +108,11 @@ size_t message_pack_host(uint8_t *out, size_t room, const struct msg_host *m)
 	return pack_host(out, room, m);
 }
 
+size_t message_pack_service(uint8_t *out, size_t room, const struct msg_service *m)
+{
+	return pack_service(out, room, m);
+}
+
 size_t message_pack_quit(uint8_t *out, size_t room, const struct msg_quit *m)
 {
 	return pack_quit(out, room, m);
@@ -206,4 +211,26 @@ int message_dispatch(const uint8_t *data, size_t size, const struct message_hand
 		return error_set(err, ERROR_SYSTEM, "message %s is malformed at its field '%s'",
 				 message_name(type), bad);
 	return 0;
+}
+
+int message_dispatch_list(struct bytes list, const struct message_handlers *handlers, void *arg,
+			  struct error *err)
+{
+	uint32_t size;
+	int rc = 0;
+
+	while (list.size) {
+		if (list.size < sizeof size)
+			return error_set(err, ERROR_SYSTEM, "a list of messages ends amid one");
+		memcpy(&size, list.data, sizeof size);
+		list.data += sizeof size;
+		list.size -= (uint32_t)sizeof size;
+		if (size > list.size)
+			return error_set(err, ERROR_SYSTEM, "a list of messages ends amid one");
+		if (message_dispatch(list.data, size, handlers, arg, err) < 0)
+			rc = -1;
+		list.data += size;
+		list.size -= size;
+	}
+	return rc;
 }

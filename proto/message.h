@@ -80,13 +80,20 @@ struct message_handlers {
 int message_dispatch(const uint8_t *data, size_t size, const struct message_handlers *handlers,
 		     void *arg, struct error *err);
 
+/* The same with each of the messages of a list such as that of `services`. Goes on behind one that is
+ * malformed, and ends at what is no list: -1 with the last error. */
+int message_dispatch_list(struct bytes list, const struct message_handlers *handlers, void *arg,
+			  struct error *err);
+
 /* Writers: send or queue on the link (see link_send). */
 #define MESSAGE(name, from, to, fields, meaning) \
 	void message_send_##name(struct link *link, const struct msg_##name *m);
 #include "proto/message.tbl.h"
 #undef MESSAGE
 
-/* The bytes of `peer`, `host` and `quit`, for the parent, which has no loop. Returns their size. */
+/* The bytes of `peer`, `host` and `quit`, for the parent, which has no loop, and of `service`, for
+ * `services`. Returns their size. */
+size_t message_pack_service(uint8_t *out, size_t room, const struct msg_service *m);
 size_t message_pack_peer(uint8_t *out, size_t room, const struct msg_peer *m);
 size_t message_pack_host(uint8_t *out, size_t room, const struct msg_host *m);
 size_t message_pack_quit(uint8_t *out, size_t room, const struct msg_quit *m);

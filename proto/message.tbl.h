@@ -31,6 +31,8 @@ MESSAGE(service, ENGINE, DNS,
 	"add or replace a service: wire-format owner names one after the other; addresses as one "
 	"byte of family (4 or 6) and 4 or 16 bytes each; ttl in s, wait_limit in ms; flags of "
 	"enum message_service_flags")
+MESSAGE(services, ENGINE, DNS, BYTES(list),
+	"many of `service`, one after the other, each with its size in front, in 4 bytes")
 MESSAGE(table_end, ENGINE, DNS, U8(unused), "what was not sent again is gone; serve")
 MESSAGE(forget, ENGINE, DNS, U32(id), "the service is removed; who waits gets NXDOMAIN or a forward")
 MESSAGE(ready, ENGINE, DNS, U32(id), "answer who waits, and everybody at once from here on")

@@ -26,3 +26,17 @@ struct usage *usage_map(int fd)
 
 	return map == MAP_FAILED ? NULL : map;
 }
+
+void usage_clear_from(struct usage *usage, uint32_t slot)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t end = (uintptr_t)(usage + USAGE_SLOTS) & ~(page - 1);
+
+	for (; slot < USAGE_SLOTS && (uintptr_t)(usage + slot) & (page - 1); slot++)
+		usage_clear(&usage[slot]);
+	if ((uintptr_t)(usage + slot) < end &&
+	    madvise(usage + slot, end - (uintptr_t)(usage + slot), MADV_REMOVE) == 0)
+		slot = (uint32_t)((struct usage *)end - usage);
+	for (; slot < USAGE_SLOTS; slot++) /* no page of its own, or no file behind it */
+		usage_clear(&usage[slot]);
+}

@@ -43,5 +43,13 @@ static inline void usage_count(_Atomic uint64_t *counter)
 int usage_create(void);
 /* Maps it for reading and writing. NULL with errno. Never unmapped. */
 struct usage *usage_map(int fd);
+/* All slots from this one on are as if nobody had ever been asked for, and take no memory. */
+void usage_clear_from(struct usage *usage, uint32_t slot);
+
+static inline void usage_clear(struct usage *usage)
+{
+	atomic_store(&usage->last_query, 0);
+	atomic_store(&usage->queries, 0);
+}
 
 #endif

@@ -320,6 +320,15 @@ static void on_service(void *arg, const struct msg_service *m)
 	table_drop(current(dns), old);
 }
 
+static void on_services(void *arg, const struct msg_services *m)
+{
+	static const struct message_handlers handlers = { .service = on_service };
+	struct error err;
+
+	if (message_dispatch_list(m->list, &handlers, arg, &err) < 0)
+		log_error("engine: %s", err.text);
+}
+
 static void send_retired(struct dns *dns, uint32_t id)
 {
 	message_send_retired(dns->link, &(struct msg_retired){ .id = id });
@@ -502,6 +511,7 @@ static void on_message(void *arg, const uint8_t *data, size_t size, int fd)
 	static const struct message_handlers handlers = {
 		.table_begin = on_table_begin,
 		.service = on_service,
+		.services = on_services,
 		.table_end = on_table_end,
 		.forget = on_forget,
 		.ready = on_ready,

@@ -13,6 +13,8 @@
 #include "engine/events.h"
 #include "engine/holding.h"
 #include "engine/inside.h"
+#include "engine/load.h"
+#include "engine/rest.h"
 #include "engine/store.h"
 #include "engine/survey.h"
 #include "proto/control.h"
@@ -21,7 +23,6 @@
 #include "proto/usage.h"
 
 #define CHECK_LIMIT	  (10 * USEC_PER_SEC) /* that somebody waits for the toolstack's opinion */
-#define DECLARED_BUSY_MAX 256
 
 struct admission {
 	TAILQ_ENTRY(admission) entry;
@@ -29,6 +30,7 @@ struct admission {
 	struct spec *spec;
 	char *json;
 	bool changes; /* a service that is there */
+	bool given;   /* at start: it may be new or there */
 	uint32_t request;
 	struct service *staged; /* stored with others, and not on disk yet */
 	struct timer *timer;	/* NULL: patient, since nobody waits */
@@ -36,12 +38,19 @@ struct admission {
 	void *arg;
 };
 
-static void make_uuid(struct spec *spec)
+/* Random bytes are had for many at a time: each time the kernel is asked. */
+void admit_make_uuid(struct engine *engine, struct spec *spec)
 {
 	if (spec->has_uuid)
 		return;
-	if (getrandom(spec->uuid, sizeof spec->uuid, 0) != (ssize_t)sizeof spec->uuid)
-		abort();
+	if (engine->random_left < sizeof spec->uuid) {
+		if (getrandom(engine->random, sizeof engine->random, 0) !=
+		    (ssize_t)sizeof engine->random)
+			abort();
+		engine->random_left = sizeof engine->random;
+	}
+	engine->random_left -= sizeof spec->uuid;
+	memcpy(spec->uuid, engine->random + engine->random_left, sizeof spec->uuid);
 	spec->uuid[6] = (uint8_t)((spec->uuid[6] & 0x0f) | 0x40); /* RFC 4122 4.4 */
 	spec->uuid[8] = (uint8_t)((spec->uuid[8] & 0x3f) | 0x80);
 	spec->has_uuid = true;
@@ -49,14 +58,9 @@ static void make_uuid(struct spec *spec)
 
 static char *canonical(const struct spec *spec)
 {
-	struct json_object *object = spec_to_json(spec);
-	char *text = strdup(json_object_to_json_string_ext(
-		object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	size_t size;
 
-	if (!text)
-		abort();
-	json_object_put(object);
-	return text;
+	return spec_to_text(spec, &size, NULL);
 }
 
 static void admission_free(struct admission *admission)
@@ -76,8 +80,6 @@ static void finish(struct admission *admission, struct service *service, const s
 	admit_done *done = admission->done;
 	void *arg = admission->arg;
 
-	if (!service && !admission->timer && admission->spec)
-		log_error("service %s, given at start: %s", admission->spec->name, err->text);
 	admission_free(admission);
 	done(arg, service, err);
 }
@@ -90,6 +92,7 @@ static void announce(struct engine *engine, struct service *service)
 		service_tell(service, engine->dns);
 	log_info("service %s: added", service->spec->name);
 	event_added(service);
+	rest_consider(service);
 	survey_claim(engine, service);
 	holding_update(service);
 	if (engine->surveyed && service->spec->pinned)
@@ -118,6 +121,22 @@ static void commit(void *arg)
 			announce(engine, service);
 		finish(admission, lost ? NULL : service, &err);
 	}
+	load_committed(engine, lost ? &err : NULL);
+}
+
+void admit_flush(struct engine *engine)
+{
+	if (!TAILQ_EMPTY(&engine->staged) || load_staged(engine))
+		commit(engine);
+}
+
+void admit_commit(struct engine *engine, uint64_t usec)
+{
+	if (!engine->commit_timer)
+		engine->commit_timer = timer_new(engine->loop, commit, engine);
+	if (!engine->commit_timer)
+		abort();
+	timer_set(engine->commit_timer, usec);
 }
 
 /* Everything that can fail comes before the store, and nothing after it but the disk itself. 0, and
@@ -138,9 +157,8 @@ static int stage(struct engine *engine, struct admission *admission, struct erro
 	if (store_begin(engine->store, err) < 0 ||
 	    store_add(engine->store, id, admission->spec->name, admission->json, added, err) < 0)
 		return -1;
-	/* What is in the slot was another service's. */
-	atomic_store(&engine->config.usage[id].last_query, 0);
-	atomic_store(&engine->config.usage[id].queries, 0);
+	/* dns may have answered for the id's last service since that was removed. */
+	usage_clear(&engine->config.usage[id]);
 	/* It holds its name and addresses already, and nobody sees it. */
 	service = service_new(engine, id, TAKE(admission->spec), TAKE(admission->json), added);
 	service->staged = true;
@@ -149,11 +167,7 @@ static int stage(struct engine *engine, struct admission *admission, struct erro
 	admission->staged = service;
 	TAILQ_REMOVE(&engine->admissions, admission, entry);
 	TAILQ_INSERT_TAIL(&engine->staged, admission, entry);
-	if (!engine->commit_timer)
-		engine->commit_timer = timer_new(engine->loop, commit, engine);
-	if (!engine->commit_timer)
-		abort();
-	timer_set(engine->commit_timer, 0);
+	admit_commit(engine, 0);
 	return 0;
 }
 
@@ -163,6 +177,7 @@ static int change(struct engine *engine, struct service *service, struct admissi
 {
 	if (strcmp(admission->json, service->json) == 0)
 		return 0;
+	admit_flush(engine);
 	if (registry_check(engine->registry, admission->spec, service, err) < 0 ||
 	    store_update(engine->store, service->id, admission->json, err) < 0)
 		return -1;
@@ -173,8 +188,6 @@ static int change(struct engine *engine, struct service *service, struct admissi
 	service_changed(service);
 	return 0;
 }
-
-static void on_declared(void *arg, struct service *service, const struct error *err);
 
 /* The service that an admission is to change: one given at start may be new. NULL with an error,
  * or without if it is. */
@@ -188,7 +201,7 @@ static struct service *to_change(struct engine *engine, struct admission *admiss
 	if (admission->changes && !there) {
 		error_set(err, ERROR_ABSENT, "service %s was removed meanwhile",
 			  admission->spec->name);
-	} else if (there && admission->done == on_declared && there->state != LIFECYCLE_OFF &&
+	} else if (there && admission->given && there->state != LIFECYCLE_OFF &&
 		   strcmp(admission->json, there->json) != 0) {
 		error_set(err, ERROR_BUSY,
 			  "it differs from the one that is there, which is kept while it is %s",
@@ -204,7 +217,7 @@ static void checked(struct admission *admission)
 	struct error err = { 0 };
 	struct service *there = NULL, *service = NULL;
 
-	if (admission->changes || admission->done == on_declared)
+	if (admission->changes || admission->given)
 		there = to_change(engine, admission, &err);
 	if (there)
 		service = change(engine, there, admission, &err) < 0 ? NULL : there;
@@ -267,7 +280,7 @@ void admit(struct engine *engine, struct spec *spec, admit_done *done, void *arg
 {
 	struct error err = { 0 };
 
-	make_uuid(spec);
+	admit_make_uuid(engine, spec);
 	if (check_here(engine, spec, &err) < 0 ||
 	    registry_check(engine->registry, spec, NULL, &err) < 0) {
 		spec_free(spec);
@@ -275,6 +288,21 @@ void admit(struct engine *engine, struct spec *spec, admit_done *done, void *arg
 		return;
 	}
 	ask(begin(engine, spec, false, done, arg));
+}
+
+void admit_given(struct engine *engine, struct spec *spec, admit_done *done, void *arg)
+{
+	struct admission *admission;
+	struct error err = { 0 };
+
+	if (check_here(engine, spec, &err) < 0) {
+		spec_free(spec);
+		done(arg, NULL, &err);
+		return;
+	}
+	admission = begin(engine, spec, true, done, arg);
+	admission->given = true;
+	ask(admission);
 }
 
 void admit_change(struct service *service, struct spec *spec, bool check, admit_done *done,
@@ -362,62 +390,9 @@ void admit_end(struct engine *engine)
 	struct error err;
 
 	error_set(&err, ERROR_BUSY, "the daemon ends");
-	engine->declared_next = engine->declared_count;
 	if (engine->commit_timer)
 		commit(engine);
 	timer_free(TAKE(engine->commit_timer));
 	while (!TAILQ_EMPTY(&engine->admissions))
 		finish(TAILQ_FIRST(&engine->admissions), NULL, &err);
-	for (size_t i = 0; i < engine->declared_count; i++)
-		free(engine->declared[i]);
-	free(engine->declared);
-	engine->declared = NULL;
-	engine->declared_count = engine->declared_next = 0;
-}
-
-/* The services given at start. */
-
-static void on_declared(void *arg, struct service *service, const struct error *err)
-{
-	struct engine *engine = arg;
-
-	(void)service;
-	(void)err;
-	engine->declared_busy--;
-	admit_declared(engine);
-}
-
-/* Without a UUID of its own it has the one that was made for it. */
-static bool is_there(struct engine *engine, struct spec *spec)
-{
-	struct service *there = registry_by_name(engine->registry, spec->name);
-	cleanup_free char *json = NULL;
-
-	if (there && !service_removed(there) && !spec->has_uuid) {
-		memcpy(spec->uuid, there->spec->uuid, sizeof spec->uuid);
-		spec->has_uuid = true;
-	}
-	make_uuid(spec);
-	json = canonical(spec);
-	return there && !service_removed(there) && strcmp(json, there->json) == 0;
-}
-
-void admit_declared(struct engine *engine)
-{
-	while (engine->declared_busy < DECLARED_BUSY_MAX &&
-	       engine->declared_next < engine->declared_count) {
-		size_t i = engine->declared_next++;
-		struct error err;
-		struct spec *spec =
-			spec_from_text(engine->declared[i], engine->config.simulated, &err);
-
-		if (!spec) {
-			log_error("service %zu of those given at start: %s", i + 1, err.text);
-		} else if (is_there(engine, spec)) {
-			spec_free(spec);
-		} else {
-			engine->declared_busy++;
-			ask(begin(engine, spec, true, on_declared, engine));
-		}
-	}
 }

@@ -7,6 +7,7 @@
 #define JITSU_ENGINE_ADMIT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct engine;
 struct error;
@@ -25,9 +26,17 @@ void admit(struct engine *engine, struct spec *spec, admit_done *done, void *arg
 void admit_change(struct service *service, struct spec *spec, bool check, admit_done *done,
 		  void *arg);
 
-/* The services given at start, in the background: what is there already stays, what differs is
- * changed if it is off, what is wrong is logged. */
-void admit_declared(struct engine *engine);
+/* The same for one given at start, which may be there (what differs is changed if it is off), and
+ * for which nobody waits: the toolstack takes as long as it takes. Takes spec, which has its UUID. */
+void admit_given(struct engine *engine, struct spec *spec, admit_done *done, void *arg);
+
+/* What is in the store's group is written to the disk in so many µs, and told. */
+void admit_commit(struct engine *engine, uint64_t usec);
+
+/* At once, before something is done to a service that may be among them. */
+void admit_flush(struct engine *engine);
+
+void admit_make_uuid(struct engine *engine, struct spec *spec);
 
 /* A new toolstack: what it was not asked yet, or has not answered, it is asked (again). */
 void admit_ask(struct engine *engine);

@@ -218,6 +218,11 @@ static char *last_line(size_t *size)
 	return line;
 }
 
+bool control_watched(const struct control *control)
+{
+	return control && control->conns.subscriber_count;
+}
+
 void control_publish(struct control *control, struct json_object *event)
 {
 	if (control) {

@@ -9,6 +9,8 @@
 #ifndef JITSU_ENGINE_CONTROL_H
 #define JITSU_ENGINE_CONTROL_H
 
+#include <stdbool.h>
+
 struct control;
 struct engine;
 struct json_object;
@@ -22,6 +24,8 @@ struct control *control_new(struct loop *loop, int listen_fd, struct engine *eng
 /* Closes every connection. Verbs that are under way may answer later; nobody is told. */
 void control_free(struct control *control);
 
+/* Has anybody subscribed to events? NULL is allowed. */
+bool control_watched(const struct control *control);
 /* Tells those who have subscribed, from the loop, and keeps it for those who subscribe later. The
  * event's keys are the FIELD(event, ...) lines of proto/control.tbl.h without the time, which is
  * put in here; it is taken over. control may be NULL: then nobody is told. */

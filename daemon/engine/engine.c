@@ -12,9 +12,12 @@
 #include "base/loop.h"
 #include "engine/admit.h"
 #include "engine/control.h"
+#include "engine/feed.h"
 #include "engine/holding.h"
 #include "engine/inside.h"
+#include "engine/load.h"
 #include "engine/orders.h"
+#include "engine/rest.h"
 #include "engine/store.h"
 #include "engine/survey.h"
 #include "engine/verbs.h"
@@ -77,6 +80,7 @@ static void on_dns_closed(void *arg)
 	struct engine *engine = arg;
 
 	log_warning("the connection to dns is lost");
+	feed_end(engine);
 	link_free(TAKE(engine->dns));
 }
 
@@ -101,30 +105,13 @@ static void on_dns_message(void *arg, const uint8_t *data, size_t size, int fd)
 void engine_connect_dns(struct engine *engine, int fd)
 {
 	static const struct link_callbacks callbacks = { on_dns_message, on_dns_closed };
-	uint32_t count = 0;
 
+	feed_end(engine);
 	link_free(engine->dns);
 	engine->dns = link_new(engine->loop, fd, &callbacks, engine);
 	if (!engine->dns)
 		abort();
-	for (enum lifecycle_state state = 0; state < LIFECYCLE_STATES; state++)
-		if (lifecycle_public(state) != LIFECYCLE_PUBLIC_REMOVED)
-			count += (uint32_t)engine->states[state];
-	message_send_table_begin(engine->dns, &(struct msg_table_begin){ .count = count });
-	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
-		const struct service *service = registry_by_id(engine->registry, id);
-
-		if (service && !service_removed(service))
-			service_tell(service, engine->dns);
-	}
-	message_send_table_end(engine->dns, &(struct msg_table_end){ 0 });
-	/* The table said that these are not ready, which is what `retire` asked for. */
-	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
-		struct service *service = registry_by_id(engine->registry, id);
-
-		if (service && service->state == LIFECYCLE_RETIRING)
-			service_retired(service);
-	}
+	feed_begin(engine);
 }
 
 /* toolstack */
@@ -366,11 +353,16 @@ static int load(void *arg, uint32_t id, const char *name, const char *text, int6
 		spec = spec_from_text(text, true, NULL);
 	if (!spec)
 		return error_wrap(err, "service %s in the store", name);
-	if (id >= USAGE_SLOTS || registry_by_id(engine->registry, id) || !spec->has_uuid ||
+	if (id >= USAGE_SLOTS || registry_has(engine->registry, id) || !spec->has_uuid ||
 	    strcmp(spec->name, name) != 0)
 		return error_set(err, ERROR_SYSTEM, "service %s in the store is damaged", name);
 	if (registry_check(engine->registry, spec, NULL, err) < 0)
 		return error_wrap(err, "service %s in the store", name);
+	if (!doomed && !rest_never(spec)) {
+		registry_put_resting(engine->registry, id, spec);
+		engine->states[LIFECYCLE_OFF]++;
+		return 0;
+	}
 	service = service_new(engine, id, TAKE(spec), copy(text), added);
 	/* The engine before did not see its removal through: the survey says what is left to do. */
 	if (doomed) {
@@ -378,6 +370,18 @@ static int load(void *arg, uint32_t id, const char *name, const char *text, int6
 		service_remove(service);
 	}
 	return 0;
+}
+
+/* An engine before may have left what was of services that are in no store. The slots of the others
+ * are not touched while nobody asks for them, and take no memory. */
+static void clear_usage(struct engine *engine)
+{
+	uint32_t end = registry_end(engine->registry);
+
+	for (uint32_t id = 0; id < end; id++)
+		if (!registry_has(engine->registry, id))
+			usage_clear(&engine->config.usage[id]);
+	usage_clear_from(engine->config.usage, end);
 }
 
 static void copy_config(struct engine *engine, const struct engine_config *config)
@@ -388,16 +392,11 @@ static void copy_config(struct engine *engine, const struct engine_config *confi
 	engine->config.backend = copy(config->backend);
 	engine->config.listen = copy(config->listen);
 	engine->config.services = NULL;
+	engine->config.sources = NULL;
 	if (engine->config.stop_mode == SPEC_STOP_UNSET)
 		engine->config.stop_mode = SPEC_STOP_DESTROY;
 	if (engine->config.boots == 0)
 		engine->config.boots = 1;
-	engine->declared = calloc(config->service_count + 1, sizeof *engine->declared);
-	if (!engine->declared)
-		abort();
-	engine->declared_count = config->service_count;
-	for (size_t i = 0; i < config->service_count; i++)
-		engine->declared[i] = copy(config->services[i]);
 }
 
 struct engine *engine_new(struct loop *loop, const struct engine_config *config, struct error *err)
@@ -409,12 +408,14 @@ struct engine *engine_new(struct loop *loop, const struct engine_config *config,
 	engine->loop = loop;
 	engine->started = loop_now(loop);
 	engine->registry = registry_new();
+	registry_on_wake(engine->registry, rest_wake, engine);
 	TAILQ_INIT(&engine->queue);
 	TAILQ_INIT(&engine->admissions);
 	TAILQ_INIT(&engine->staged);
 	TAILQ_INIT(&engine->removals);
 	TAILQ_INIT(&engine->waiters);
 	TAILQ_INIT(&engine->residents);
+	TAILQ_INIT(&engine->considered);
 	/* Late messages about an earlier engine's orders are to fit none of this one's. */
 	if (getrandom(&engine->next_boot, sizeof engine->next_boot, 0) !=
 	    (ssize_t)sizeof engine->next_boot)
@@ -427,12 +428,13 @@ struct engine *engine_new(struct loop *loop, const struct engine_config *config,
 		engine_free(engine);
 		return NULL;
 	}
+	clear_usage(engine);
 	if (config->control_fd >= 0) {
 		engine->control = control_new(loop, config->control_fd, engine);
 		if (!engine->control)
 			abort();
 	}
-	admit_declared(engine);
+	load_begin(engine, config);
 	return engine;
 }
 
@@ -441,13 +443,18 @@ void engine_free(struct engine *engine)
 	if (!engine)
 		return;
 	control_free(engine->control);
+	load_stop(engine);
 	admit_end(engine);
+	load_end(engine);
 	verbs_end(engine);
 	orders_end(engine);
+	feed_end(engine);
 	link_free(engine->dns);
 	link_free(engine->toolstack);
-	while (registry_end(engine->registry))
-		service_free(registry_by_id(engine->registry, registry_end(engine->registry) - 1));
+	for (uint32_t id = registry_end(engine->registry); id-- > 0;)
+		if (registry_awake(engine->registry, id))
+			service_free(registry_awake(engine->registry, id));
+	rest_end(engine);
 	registry_free(engine->registry);
 	store_close(engine->store);
 	survey_free(engine);

@@ -7,8 +7,10 @@
  * lifecycle.c state x event -> state x action: pure, from lifecycle.tbl.h
  * service.c   one service at run time: its timers, its boot record, carrying out actions; with
  *             ready.c, idle.c, failure.c and room.c for the policies
+ * rest.c      services that nobody has asked for, kept on disk only
+ * tell.c      what dns is told of services; feed.c the whole table, after a connect
  * survey.c    what a new toolstack says that there is
- * admit.c     how a service, or a change of one, gets in
+ * admit.c     how a service, or a change of one, gets in; load.c those given at start
  * verbs.c     what the control methods do; orders.c those that move a service
  * control.c   JSON-RPC over the control socket: connections, envelope, dispatch by table
  */
@@ -25,11 +27,19 @@ struct error;
 struct loop;
 struct usage;
 
+struct engine_source {
+	int fd; /* can be read from any offset; stays the caller's */
+	const char *path;
+};
+
 struct engine_config {
 	const char *store;	       /* path of the database; ":memory:" keeps nothing */
 	int control_fd;		       /* listening, non-blocking, taken; -1: none */
-	const char *const *services;   /* specifications as JSON texts, to be there at start */
+	/* To be there at start: specifications as JSON texts, then those of files (proto/entries.h). */
+	const char *const *services;
 	size_t service_count;
+	const struct engine_source *sources; /* kept by reference until they are read */
+	size_t source_count;
 	struct usage *usage;
 	bool simulated;		       /* the backend is sim */
 	bool ptr;

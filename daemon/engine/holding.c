@@ -65,7 +65,7 @@ void holding_update(struct service *service)
 void holding_begin(struct engine *engine)
 {
 	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
-		struct service *service = registry_by_id(engine->registry, id);
+		struct service *service = registry_awake(engine->registry, id);
 
 		if (!service)
 			continue;

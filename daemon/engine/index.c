@@ -2,90 +2,154 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define BUCKETS_MIN 64
+#define ROOM_MIN  64
+#define HUGE_PAGE (2u * 1024 * 1024)
 
-/* FNV-1a, 64 bits, its high half folded in. Keys come from the administrator only. */
-static uint64_t hash_of(const void *key, size_t size)
+/* Open addressing. 31 bits of the hash are kept as the mark, and it alone says where it belongs. */
+
+/* FNV-1a over words, mixed at the end as MurmurHash3's finalizer does. Keys come from the
+ * administrator only. */
+uint64_t index_hash(const void *key, size_t size)
 {
 	const uint8_t *bytes = key;
-	uint64_t hash = UINT64_C(14695981039346656037);
+	uint64_t hash = UINT64_C(14695981039346656037) ^ size, word;
 
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
-	return hash ^ hash >> 32;
+	for (; size >= sizeof word; bytes += sizeof word, size -= sizeof word) {
+		memcpy(&word, bytes, sizeof word);
+		hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 29;
+	}
+	for (; size; bytes++, size--)
+		hash = (hash ^ *bytes) * UINT64_C(1099511628211);
+	hash ^= hash >> 33;
+	hash *= UINT64_C(0xff51afd7ed558ccd);
+	hash ^= hash >> 33;
+	hash *= UINT64_C(0xc4ceb9fe1a85ec53);
+	return hash ^ hash >> 33;
 }
 
-static struct index_entry **bucket(const struct index *index, uint64_t hash)
+static uint32_t mark_of(uint64_t hash)
 {
-	return &index->buckets[hash & (index->bucket_count - 1)];
+	return (uint32_t)(hash >> 32) | 1u;
+}
+
+static size_t home(const struct index *index, uint32_t mark)
+{
+	uint32_t mixed = mark * 0x9e3779b1u;
+
+	return (mixed >> 1 ^ mixed >> 15) & (index->room - 1);
+}
+
+static void place(struct index *index, struct index_slot slot)
+{
+	size_t i = home(index, slot.mark);
+
+	while (index->slots[i].mark)
+		i = (i + 1) & (index->room - 1);
+	index->slots[i] = slot;
+}
+
+/* Large ones have huge pages, which spare most look-ups a walk through the page tables. */
+static struct index_slot *make_slots(size_t room)
+{
+	size_t size = room * sizeof(struct index_slot);
+	void *slots;
+
+	if (size < HUGE_PAGE) {
+		slots = calloc(room, sizeof(struct index_slot));
+	} else {
+		slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (slots == MAP_FAILED)
+			abort();
+		madvise(slots, size, MADV_HUGEPAGE);
+	}
+	if (!slots)
+		abort();
+	return slots;
+}
+
+static void free_slots(const struct index *index)
+{
+	size_t size = index->room * sizeof *index->slots;
+
+	if (size < HUGE_PAGE)
+		free(index->slots);
+	else
+		munmap(index->slots, size);
 }
 
 static void grow(struct index *index)
 {
 	struct index old = *index;
 
-	index->bucket_count = old.bucket_count ? old.bucket_count * 2 : BUCKETS_MIN;
-	index->buckets = calloc(index->bucket_count, sizeof *index->buckets);
-	if (!index->buckets)
-		abort();
-	for (size_t i = 0; i < old.bucket_count; i++) {
-		struct index_entry *entry = old.buckets[i], *next;
-
-		for (; entry; entry = next) {
-			struct index_entry **head = bucket(index, entry->hash);
-
-			next = entry->next;
-			entry->next = *head;
-			*head = entry;
-		}
-	}
-	free(old.buckets);
+	index->room = old.room ? old.room * 2 : ROOM_MIN;
+	index->slots = make_slots(index->room);
+	for (size_t i = 0; i < old.room; i++)
+		if (old.slots[i].mark)
+			place(index, old.slots[i]);
+	free_slots(&old);
 }
 
 void index_clear(struct index *index)
 {
-	free(index->buckets);
+	free_slots(index);
 	*index = (struct index){ 0 };
 }
 
-void index_put(struct index *index, struct index_entry *entry, const void *key, size_t size,
-	       void *value)
+void index_put(struct index *index, uint64_t hash, uint32_t id)
 {
-	struct index_entry **head;
+	struct index_slot slot = { mark_of(hash), id };
 
-	if (index->count >= index->bucket_count)
+	if (4 * (index->count + 1) > 3 * index->room)
 		grow(index);
-	*entry = (struct index_entry){
-		.key = key, .size = size, .value = value, .hash = hash_of(key, size)
-	};
-	head = bucket(index, entry->hash);
-	entry->next = *head;
-	*head = entry;
+	place(index, slot);
 	index->count++;
 }
 
-void index_remove(struct index *index, struct index_entry *entry)
+/* Those behind it move up, so that none is cut off from its place. */
+static void close_gap(struct index *index, size_t gap)
 {
-	struct index_entry **at = bucket(index, entry->hash);
+	size_t mask = index->room - 1;
 
-	while (*at != entry)
-		at = &(*at)->next;
-	*at = entry->next;
+	for (size_t i = (gap + 1) & mask; index->slots[i].mark; i = (i + 1) & mask) {
+		size_t own = home(index, index->slots[i].mark);
+
+		if (((i - own) & mask) < ((i - gap) & mask))
+			continue;
+		index->slots[gap] = index->slots[i];
+		gap = i;
+	}
+	index->slots[gap] = (struct index_slot){ 0 };
+}
+
+void index_remove(struct index *index, uint64_t hash, uint32_t id)
+{
+	uint32_t mark = mark_of(hash);
+	size_t i = home(index, mark);
+
+	while (index->slots[i].mark != mark || index->slots[i].id != id)
+		i = (i + 1) & (index->room - 1);
+	close_gap(index, i);
 	index->count--;
 }
 
-void *index_get(const struct index *index, const void *key, size_t size)
+uint32_t index_next(const struct index *index, uint64_t hash, size_t *at)
 {
-	uint64_t hash;
-	struct index_entry *entry;
+	uint32_t mark = mark_of(hash);
 
 	if (!index->count)
-		return NULL;
-	hash = hash_of(key, size);
-	for (entry = *bucket(index, hash); entry; entry = entry->next)
-		if (entry->hash == hash && entry->size == size &&
-		    memcmp(entry->key, key, size) == 0)
-			return entry->value;
-	return NULL;
+		return INDEX_NONE;
+	for (;; ++*at) {
+		const struct index_slot *slot =
+			&index->slots[(home(index, mark) + *at) & (index->room - 1)];
+
+		if (!slot->mark)
+			return INDEX_NONE;
+		if (slot->mark == mark) {
+			++*at;
+			return slot->id;
+		}
+	}
 }

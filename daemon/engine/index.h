@@ -1,32 +1,37 @@
-/* A hash table from bytes to pointers whose entries live in what they point to. */
+/*
+ * A hash table from keys to ids. It holds neither: only a part of each key's hash beside the id, so
+ * that a look-up gives those ids that may be meant, hardly ever one too many, and the user compares.
+ * 8 bytes an entry, and a third to five thirds of that for what is empty.
+ */
 #ifndef JITSU_ENGINE_INDEX_H
 #define JITSU_ENGINE_INDEX_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* The key's bytes stay the owner's and must not change while it is in an index. */
-struct index_entry {
-	struct index_entry *next;
-	const void *key;
-	size_t size;
-	void *value;
-	uint64_t hash;
+struct index_slot {
+	uint32_t mark; /* 0: free */
+	uint32_t id;
 };
 
 struct index {
-	struct index_entry **buckets;
-	size_t bucket_count, count;
+	struct index_slot *slots;
+	size_t room, count; /* room is a power of two */
 };
+
+#define INDEX_NONE UINT32_MAX
+
+uint64_t index_hash(const void *key, size_t size);
 
 /* Zeros are an empty index. */
 void index_clear(struct index *index);
-/* The key must not be in it yet. Aborts when out of memory. */
-void index_put(struct index *index, struct index_entry *entry, const void *key, size_t size,
-	       void *value);
-void index_remove(struct index *index, struct index_entry *entry);
-/* The value, or NULL. */
-void *index_get(const struct index *index, const void *key, size_t size);
+/* Not twice the same. Aborts when out of memory. */
+void index_put(struct index *index, uint64_t hash, uint32_t id);
+/* It must be there. */
+void index_remove(struct index *index, uint64_t hash, uint32_t id);
+
+/* The ids that have that hash, one after the other: *at begins as 0. INDEX_NONE at the end. The
+ * index must not change meanwhile. */
+uint32_t index_next(const struct index *index, uint64_t hash, size_t *at);
 
 #endif

@@ -13,7 +13,9 @@
 
 struct admission;
 struct control;
+struct feed;
 struct link;
+struct load;
 struct removal;
 struct store;
 struct waiter;
@@ -48,6 +50,9 @@ struct engine {
 	uint64_t started;
 
 	struct link *dns, *toolstack;
+	struct feed *feed; /* NULL: dns has the whole table */
+	TAILQ_HEAD(, service) considered; /* whether they may rest */
+	struct timer *rest_timer;
 	bool surveyed; /* by this toolstack: only then it gets orders */
 	uint32_t survey;
 	struct engine_domains found, orphans;
@@ -64,9 +69,9 @@ struct engine {
 	TAILQ_HEAD(, admission) admissions, staged;
 	struct timer *commit_timer; /* of those staged */
 	uint32_t next_request;
-	char **declared;
-	size_t declared_count, declared_next;
-	unsigned declared_busy;
+	uint8_t random[4096]; /* for UUIDs */
+	size_t random_left;
+	struct load *load; /* of the services given at start; NULL: all are there */
 
 	TAILQ_HEAD(, removal) removals;
 	TAILQ_HEAD(, waiter) waiters;

@@ -97,6 +97,16 @@ void orders_changed(struct service *service)
 	}
 }
 
+bool orders_waited(const struct service *service)
+{
+	const struct waiter *waiter;
+
+	TAILQ_FOREACH(waiter, &service->engine->waiters, entry)
+		if (waiter->service == service)
+			return true;
+	return false;
+}
+
 void orders_end(struct engine *engine)
 {
 	struct error err;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/index.h"
 #include "engine/service.h"
 #include "proto/spec.h"
 #include "proto/usage.h"
@@ -21,11 +22,12 @@ static const uint32_t level_words[LEVELS] = {
 };
 
 struct registry {
-	struct service **slots;
-	uint32_t slot_count; /* allocated */
+	struct service **slots; /* all that there can be: of those that rest the memory is never touched */
 	uint32_t end;
 	uint64_t *free_ids[LEVELS];
 	struct index names, uuids, addresses, domains;
+	registry_wake_fn *wake;
+	void *wake_arg;
 };
 
 struct registry *registry_new(void)
@@ -33,6 +35,9 @@ struct registry *registry_new(void)
 	struct registry *registry = calloc(1, sizeof *registry);
 
 	if (!registry)
+		abort();
+	registry->slots = calloc(USAGE_SLOTS, sizeof *registry->slots);
+	if (!registry->slots)
 		abort();
 	for (int level = 0; level < LEVELS; level++) {
 		registry->free_ids[level] = malloc(level_words[level] * sizeof(uint64_t));
@@ -101,85 +106,137 @@ static int conflict(const struct service *other, const char *field, const char *
 			   "service \"%s\" has it; expected another", other->spec->name);
 }
 
-int registry_check(const struct registry *registry, const struct spec *spec,
-		   const struct service *self, struct error *err)
+/* The service that is meant by a key: index_next gives candidates, `is` compares. */
+typedef bool is_fn(const struct service *service, const void *key, size_t size);
+
+static struct service *find(const struct registry *registry, const struct index *index,
+			    const void *key, size_t size, is_fn *is)
 {
-	const struct service *other = registry_by_name(registry, spec->name);
+	uint64_t hash = index_hash(key, size);
+	size_t at = 0;
+	uint32_t id;
+
+	while ((id = index_next(index, hash, &at)) != INDEX_NONE) {
+		struct service *service = registry_by_id(registry, id);
+
+		if (service && is(service, key, size))
+			return service;
+	}
+	return NULL;
+}
+
+static bool is_named(const struct service *service, const void *key, size_t size)
+{
+	return strlen(service->spec->name) == size && memcmp(service->spec->name, key, size) == 0;
+}
+
+static bool is_at(const struct service *service, const void *key, size_t size)
+{
+	for (size_t i = 0; i < service->spec->ip.n; i++)
+		if (memcmp(&service->spec->ip.v[i], key, size) == 0)
+			return true;
+	return false;
+}
+
+static bool is_uuid(const struct service *service, const void *key, size_t size)
+{
+	return memcmp(service->spec->uuid, key, size) == 0;
+}
+
+static bool is_domain(const struct service *service, const void *key, size_t size)
+{
+	return service->entry.has_domain && memcmp(&service->domid, key, size) == 0;
+}
+
+int registry_check_unnamed(const struct registry *registry, const struct spec *spec,
+			   const struct service *self, bool made, struct error *err)
+{
+	const struct service *other;
 	char text[INET6_ADDRSTRLEN];
 
-	if (other && other != self)
-		return conflict(other, "name", spec->name, err);
 	for (size_t i = 0; i < spec->ip.n; i++) {
-		other = index_get(&registry->addresses, &spec->ip.v[i], sizeof spec->ip.v[i]);
+		other = find(registry, &registry->addresses, &spec->ip.v[i], sizeof spec->ip.v[i],
+			     is_at);
 		if (!other || other == self)
 			continue;
 		inet_ntop(spec->ip.v[i].family, spec->ip.v[i].bytes, text, sizeof text);
 		return conflict(other, "ip", text, err);
 	}
-	other = spec->has_uuid ? registry_by_uuid(registry, spec->uuid) : NULL;
+	other = spec->has_uuid && !made ? registry_by_uuid(registry, spec->uuid) : NULL;
 	if (other && other != self)
 		return conflict(other, "uuid", NULL, err);
 	return 0;
 }
 
-static void put_keys(struct registry *registry, struct service *service)
+int registry_check(const struct registry *registry, const struct spec *spec,
+		   const struct service *self, struct error *err)
 {
-	struct registry_entry *entry = &service->entry;
-	const struct spec *spec = service->spec;
+	const struct service *other = registry_by_name(registry, spec->name);
 
-	index_put(&registry->names, &entry->name, spec->name, strlen(spec->name), service);
-	index_put(&registry->uuids, &entry->uuid, spec->uuid, sizeof spec->uuid, service);
-	entry->addresses = calloc(spec->ip.n, sizeof *entry->addresses);
-	if (!entry->addresses)
-		abort();
-	for (size_t i = 0; i < spec->ip.n; i++)
-		index_put(&registry->addresses, &entry->addresses[i], &spec->ip.v[i],
-			  sizeof spec->ip.v[i], service);
+	if (other && other != self)
+		return conflict(other, "name", spec->name, err);
+	return registry_check_unnamed(registry, spec, self, false, err);
 }
 
-static void remove_keys(struct registry *registry, struct service *service)
+static void change_keys(struct registry *registry, uint32_t id, const struct spec *spec,
+			void change(struct index *index, uint64_t hash, uint32_t id))
 {
-	struct registry_entry *entry = &service->entry;
+	change(&registry->names, index_hash(spec->name, strlen(spec->name)), id);
+	change(&registry->uuids, index_hash(spec->uuid, sizeof spec->uuid), id);
+	for (size_t i = 0; i < spec->ip.n; i++)
+		change(&registry->addresses, index_hash(&spec->ip.v[i], sizeof spec->ip.v[i]), id);
+}
 
-	index_remove(&registry->names, &entry->name);
-	index_remove(&registry->uuids, &entry->uuid);
-	for (size_t i = 0; i < service->spec->ip.n; i++)
-		index_remove(&registry->addresses, &entry->addresses[i]);
-	free(entry->addresses);
-	entry->addresses = NULL;
+static void take_id(struct registry *registry, uint32_t id)
+{
+	if (id >= registry->end)
+		registry->end = id + 1;
+	mark_id(registry, id, false);
+}
+
+static void give_id(struct registry *registry, uint32_t id)
+{
+	if (registry->slots[id])
+		registry->slots[id] = NULL;
+	mark_id(registry, id, true);
+	while (registry->end && !registry_has(registry, registry->end - 1))
+		registry->end--;
 }
 
 void registry_put(struct registry *registry, struct service *service)
 {
-	uint32_t id = service->id;
-
-	if (id >= registry->slot_count) {
-		uint32_t count = registry->slot_count ? registry->slot_count : 64;
-
-		while (count <= id)
-			count *= 2;
-		registry->slots = reallocarray(registry->slots, count, sizeof *registry->slots);
-		if (!registry->slots)
-			abort();
-		memset(registry->slots + registry->slot_count, 0,
-		       (count - registry->slot_count) * sizeof *registry->slots);
-		registry->slot_count = count;
-	}
-	registry->slots[id] = service;
-	if (id >= registry->end)
-		registry->end = id + 1;
-	mark_id(registry, id, false);
-	put_keys(registry, service);
+	take_id(registry, service->id);
+	registry->slots[service->id] = service;
+	change_keys(registry, service->id, service->spec, index_put);
 }
 
 void registry_remove(struct registry *registry, struct service *service)
 {
 	registry_clear_domid(registry, service);
-	remove_keys(registry, service);
+	change_keys(registry, service->id, service->spec, index_remove);
+	give_id(registry, service->id);
+}
+
+void registry_put_resting(struct registry *registry, uint32_t id, const struct spec *spec)
+{
+	take_id(registry, id);
+	change_keys(registry, id, spec, index_put);
+}
+
+void registry_remove_resting(struct registry *registry, uint32_t id, const struct spec *spec)
+{
+	change_keys(registry, id, spec, index_remove);
+	give_id(registry, id);
+}
+
+void registry_rest(struct registry *registry, struct service *service)
+{
 	registry->slots[service->id] = NULL;
-	mark_id(registry, service->id, true);
-	while (registry->end && !registry->slots[registry->end - 1])
-		registry->end--;
+}
+
+void registry_woken(struct registry *registry, struct service *service)
+{
+	registry->slots[service->id] = service;
 }
 
 struct spec *registry_replace_spec(struct registry *registry, struct service *service,
@@ -187,30 +244,51 @@ struct spec *registry_replace_spec(struct registry *registry, struct service *se
 {
 	struct spec *old = service->spec;
 
-	remove_keys(registry, service);
+	change_keys(registry, service->id, old, index_remove);
 	service->spec = spec;
-	put_keys(registry, service);
+	change_keys(registry, service->id, spec, index_put);
 	return old;
 }
 
-struct service *registry_by_id(const struct registry *registry, uint32_t id)
+void registry_on_wake(struct registry *registry, registry_wake_fn *wake, void *arg)
+{
+	registry->wake = wake;
+	registry->wake_arg = arg;
+}
+
+bool registry_has(const struct registry *registry, uint32_t id)
+{
+	return id < registry->end &&
+	       !(registry->free_ids[0][id / WORD_BITS] & UINT64_C(1) << id % WORD_BITS);
+}
+
+struct service *registry_awake(const struct registry *registry, uint32_t id)
 {
 	return id < registry->end ? registry->slots[id] : NULL;
 }
 
+struct service *registry_by_id(const struct registry *registry, uint32_t id)
+{
+	struct service *service = registry_awake(registry, id);
+
+	if (service || !registry->wake || !registry_has(registry, id))
+		return service;
+	return registry->wake(registry->wake_arg, id);
+}
+
 struct service *registry_by_name(const struct registry *registry, const char *name)
 {
-	return index_get(&registry->names, name, strlen(name));
+	return find(registry, &registry->names, name, strlen(name), is_named);
 }
 
 struct service *registry_by_uuid(const struct registry *registry, const uint8_t uuid[16])
 {
-	return index_get(&registry->uuids, uuid, 16);
+	return find(registry, &registry->uuids, uuid, 16, is_uuid);
 }
 
 struct service *registry_by_domid(const struct registry *registry, uint32_t domid)
 {
-	return index_get(&registry->domains, &domid, sizeof domid);
+	return find(registry, &registry->domains, &domid, sizeof domid, is_domain);
 }
 
 void registry_set_domid(struct registry *registry, struct service *service, uint32_t domid)
@@ -224,8 +302,7 @@ void registry_set_domid(struct registry *registry, struct service *service, uint
 		registry_clear_domid(registry, other);
 	registry_clear_domid(registry, service);
 	service->domid = domid;
-	index_put(&registry->domains, &service->entry.domain, &service->domid,
-		  sizeof service->domid, service);
+	index_put(&registry->domains, index_hash(&domid, sizeof domid), service->id);
 	service->entry.has_domain = true;
 }
 
@@ -233,7 +310,8 @@ void registry_clear_domid(struct registry *registry, struct service *service)
 {
 	if (!service->entry.has_domain)
 		return;
-	index_remove(&registry->domains, &service->entry.domain);
+	index_remove(&registry->domains, index_hash(&service->domid, sizeof service->domid),
+		     service->id);
 	service->entry.has_domain = false;
 }
 

@@ -3,14 +3,16 @@
  * a constant cost. A DNS name may be shared by several services; all the rest belongs to one.
  *
  * A service that is being removed keeps its id, name, addresses and UUID until its domain is gone.
+ *
+ * Most services rest: nobody has asked for them, and nothing is known of them but what the store
+ * has. Such a one has its id and its keys here, and no struct service. Whatever looks one up gets it
+ * woken: made from the store.
  */
 #ifndef JITSU_ENGINE_REGISTRY_H
 #define JITSU_ENGINE_REGISTRY_H
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "engine/index.h"
 
 struct error;
 struct registry;
@@ -21,12 +23,14 @@ struct spec;
 
 /* What a service carries for the registry. */
 struct registry_entry {
-	struct index_entry name, uuid, domain;
-	struct index_entry *addresses; /* one for each of the specification's */
 	bool has_domain;
 };
 
+/* Makes the service of a resting one's id and calls registry_woken; NULL if that fails. */
+typedef struct service *registry_wake_fn(void *arg, uint32_t id);
+
 struct registry *registry_new(void);
+void registry_on_wake(struct registry *registry, registry_wake_fn *wake, void *arg);
 /* The services stay the caller's. */
 void registry_free(struct registry *registry);
 
@@ -34,6 +38,9 @@ void registry_free(struct registry *registry);
  * with a conflict that names the other one, or busy if that one is just being removed. */
 int registry_check(const struct registry *registry, const struct spec *spec,
 		   const struct service *self, struct error *err);
+/* The same where no other service has its name, and its UUID was just made, if so. */
+int registry_check_unnamed(const struct registry *registry, const struct spec *spec,
+			   const struct service *self, bool made, struct error *err);
 
 /* The lowest id that is free, REGISTRY_NO_ID if none is. */
 uint32_t registry_free_id(const struct registry *registry);
@@ -41,6 +48,16 @@ uint32_t registry_free_id(const struct registry *registry);
 /* service->id must be free and its specification checked. */
 void registry_put(struct registry *registry, struct service *service);
 void registry_remove(struct registry *registry, struct service *service);
+/* The same of one that rests. */
+void registry_put_resting(struct registry *registry, uint32_t id, const struct spec *spec);
+void registry_remove_resting(struct registry *registry, uint32_t id, const struct spec *spec);
+/* It goes to rest, and the service stays the caller's; it is awake again. */
+void registry_rest(struct registry *registry, struct service *service);
+void registry_woken(struct registry *registry, struct service *service);
+
+/* One that is awake; NULL if it rests, or there is none. */
+struct service *registry_awake(const struct registry *registry, uint32_t id);
+bool registry_has(const struct registry *registry, uint32_t id);
 /* Exchanges the specification, which must have been checked; returns the old one. */
 struct spec *registry_replace_spec(struct registry *registry, struct service *service,
 				   struct spec *spec);
@@ -54,7 +71,7 @@ struct service *registry_by_domid(const struct registry *registry, uint32_t domi
 void registry_set_domid(struct registry *registry, struct service *service, uint32_t domid);
 void registry_clear_domid(struct registry *registry, struct service *service);
 
-/* Every id is below this: for loops with registry_by_id, which may remove as they go. */
+/* Every id is below this: for loops with registry_awake, which may remove as they go. */
 uint32_t registry_end(const struct registry *registry);
 
 #endif

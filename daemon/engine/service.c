@@ -1,6 +1,5 @@
 #include "engine/service.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "engine/holding.h"
 #include "engine/inside.h"
 #include "engine/orders.h"
+#include "engine/rest.h"
 #include "engine/room.h"
 #include "engine/store.h"
 #include "proto/message.h"
@@ -21,7 +21,7 @@
 #define EDE_OTHER      0	      /* RFC 8914 4.1 */
 #define SHUTDOWN_LIMIT INT64_C(10000) /* ms */
 
-struct service *service_new(struct engine *engine, uint32_t id, struct spec *spec, char *json,
+static struct service *make(struct engine *engine, uint32_t id, struct spec *spec, char *json,
 			    int64_t added)
 {
 	struct service *service = calloc(1, sizeof *service);
@@ -36,19 +36,37 @@ struct service *service_new(struct engine *engine, uint32_t id, struct spec *spe
 	service->then = -1;
 	service->ready.awaited = READY_SIGNS;
 	service->put_mode = SPEC_STOP_DESTROY;
+	return service;
+}
+
+struct service *service_new(struct engine *engine, uint32_t id, struct spec *spec, char *json,
+			    int64_t added)
+{
+	struct service *service = make(engine, id, spec, json, added);
+
 	registry_put(engine->registry, service);
 	engine->states[service->state]++;
 	return service;
 }
 
-void service_free(struct service *service)
+void service_wake(struct engine *engine, uint32_t id, struct spec *spec, const char *json,
+		  int64_t added)
 {
-	struct engine *engine = service->engine;
+	registry_woken(engine->registry, service_peek(engine, id, spec, json, added));
+}
 
-	engine->states[service->state]--;
-	engine->failed -= failure_shown(service);
-	room_forget(service);
-	registry_remove(engine->registry, service);
+struct service *service_peek(struct engine *engine, uint32_t id, struct spec *spec,
+			     const char *json, int64_t added)
+{
+	char *copy = strdup(json);
+
+	if (!copy)
+		abort();
+	return make(engine, id, spec, copy, added);
+}
+
+void service_release(struct service *service)
+{
 	ready_end(service);
 	timer_free(service->timer);
 	spec_free(service->spec);
@@ -57,6 +75,25 @@ void service_free(struct service *service)
 	free(service->json);
 	free(service->notice);
 	free(service);
+}
+
+void service_rest(struct service *service)
+{
+	room_forget(service);
+	registry_rest(service->engine->registry, service);
+	service_release(service);
+}
+
+void service_free(struct service *service)
+{
+	struct engine *engine = service->engine;
+
+	engine->states[service->state]--;
+	engine->failed -= failure_shown(service);
+	rest_forget(service);
+	room_forget(service);
+	registry_remove(engine->registry, service);
+	service_release(service);
 }
 
 bool service_removed(const struct service *service)
@@ -109,65 +146,6 @@ uint64_t service_queries(const struct service *service)
 {
 	return atomic_load_explicit(&service->engine->config.usage[service->id].queries,
 				    memory_order_relaxed);
-}
-
-/* To dns. */
-
-static size_t wire_name(const char *name, uint8_t *out)
-{
-	size_t used = 0;
-
-	for (;;) {
-		size_t n = strcspn(name, ".");
-
-		out[used++] = (uint8_t)n;
-		memcpy(out + used, name, n);
-		used += n;
-		if (!name[n])
-			break;
-		name += n + 1;
-	}
-	out[used++] = 0;
-	return used;
-}
-
-static uint8_t service_flags(const struct service *service)
-{
-	uint8_t flags = 0;
-
-	if (service_given(service->spec->ptr, service->engine->config.ptr))
-		flags |= MESSAGE_SERVICE_PTR;
-	if (service->spec->wake_any)
-		flags |= MESSAGE_SERVICE_WAKE_ANY;
-	return flags;
-}
-
-void service_tell(const struct service *service, struct link *dns)
-{
-	const struct spec *spec = service->spec;
-	cleanup_free uint8_t *names = malloc(spec->dns.n * 256),
-			     *addresses = malloc(spec->ip.n * 17);
-	uint32_t names_size = 0, addresses_size = 0;
-
-	if (!names || !addresses)
-		abort();
-	for (size_t i = 0; i < spec->dns.n; i++)
-		names_size += (uint32_t)wire_name(spec->dns.v[i], names + names_size);
-	for (size_t i = 0; i < spec->ip.n; i++) {
-		bool v4 = spec->ip.v[i].family == AF_INET;
-
-		addresses[addresses_size++] = v4 ? 4 : 6;
-		memcpy(addresses + addresses_size, spec->ip.v[i].bytes, v4 ? 4 : 16);
-		addresses_size += v4 ? 4 : 16;
-	}
-	message_send_service(dns,
-			     &(struct msg_service){ .id = service->id,
-						    .ttl = service_ttl(service),
-						    .wait_limit = service_wait_limit(service),
-						    .ready = service->state == LIFECYCLE_READY,
-						    .flags = service_flags(service),
-						    .names = { names, names_size },
-						    .addresses = { addresses, addresses_size } });
 }
 
 /* The timer. */
@@ -449,6 +427,7 @@ static void end(struct service *service)
 		log_error("service %s: %s", service->spec->name, err.text);
 	log_info("service %s: removed", service->spec->name);
 	orders_changed(service);
+	usage_clear(&service->engine->config.usage[service->id]);
 	service_free(service);
 	if (gone)
 		gone(arg);
@@ -496,4 +475,5 @@ void service_changed(struct service *service)
 	    service->state == LIFECYCLE_SUSPENDED)
 		idle_begin(service);
 	event_changed(service);
+	rest_consider(service);
 }

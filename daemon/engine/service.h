@@ -71,6 +71,8 @@ struct service {
 	struct timer *timer; /* what it means is the state's */
 	int then;	     /* an event that follows the one being handled; -1 none */
 	TAILQ_ENTRY(service) queued;
+	TAILQ_ENTRY(service) rest; /* if considered, by rest.c */
+	bool considered;
 	struct room_share room;
 
 	struct boot_record record;
@@ -93,6 +95,14 @@ struct service *service_new(struct engine *engine, uint32_t id, struct spec *spe
 			    int64_t added);
 /* Takes it out of the registry, too. */
 void service_free(struct service *service);
+/* One that rests wakes (see rest.h), and goes to rest. Takes spec. */
+void service_wake(struct engine *engine, uint32_t id, struct spec *spec, const char *json,
+		  int64_t added);
+void service_rest(struct service *service);
+/* What a listing shows of one that rests: it is in no registry, and is to be released. */
+struct service *service_peek(struct engine *engine, uint32_t id, struct spec *spec,
+			     const char *json, int64_t added);
+void service_release(struct service *service);
 
 #define SERVICE_FAILED "the service behind this name failed to start"
 
@@ -113,7 +123,7 @@ uint32_t service_wait_limit(const struct service *service);
 uint64_t service_last_query(const struct service *service);
 uint64_t service_queries(const struct service *service);
 
-/* Sends dns its message `service`. */
+/* Sends dns its message `service` (see tell.h). */
 void service_tell(const struct service *service, struct link *dns);
 
 /* Its specification changed; what counts from now on is seen to. */

@@ -10,12 +10,13 @@
 #include "base/log.h"
 
 #define STORE_VERSION  1
+#define COLUMNS	       "SELECT id, name, spec, added, doomed FROM services"
 #define APPLICATION_ID 0x4a495453 /* "JITS", as file(1) sees it */
 
 struct store {
 	sqlite3 *db;
 	char *path;
-	sqlite3_stmt *add, *update, *doom, *remove;
+	sqlite3_stmt *get, *from, *add, *update, *doom, *remove;
 	bool group;	 /* store_begin's transaction is open */
 	bool group_lost; /* it was ended, and failed: store_commit will say so */
 	struct error group_error;
@@ -81,7 +82,7 @@ static int check_schema(struct store *store, struct error *err)
 			   "BEGIN IMMEDIATE;"
 			   "CREATE TABLE services ("
 			   " id INTEGER PRIMARY KEY,"
-			   " name TEXT NOT NULL UNIQUE,"
+			   " name TEXT NOT NULL,"
 			   " spec TEXT NOT NULL,"
 			   " added INTEGER NOT NULL,"
 			   " doomed INTEGER NOT NULL DEFAULT 0) STRICT;"
@@ -138,6 +139,10 @@ static int open_all(struct store *store, struct error *err)
 			    NULL) != SQLITE_OK)
 		return store->db ? failed(store, "open the store", err)
 				 : error_set(err, ERROR_SYSTEM, "out of memory");
+	/* In memory a page is never written again, so large ones only save what lies between them. */
+	if (strcmp(store->path, ":memory:") == 0 &&
+	    run(store, "PRAGMA page_size = 16384", "set its pages", err) < 0)
+		return -1;
 	/* FULL syncs the log at each commit: WAL's default would lose the last ones with the power.
 	 * EXCLUSIVE keeps a second daemon out, and needs no shared memory beside the file. */
 	if (run(store, "PRAGMA locking_mode = EXCLUSIVE", "lock it", err) < 0 ||
@@ -146,7 +151,9 @@ static int open_all(struct store *store, struct error *err)
 		err) < 0 ||
 	    check_whole(store, err) < 0)
 		return -1;
-	if (prepare(store, "INSERT INTO services (id, name, spec, added) VALUES (?, ?, ?, ?)",
+	if (prepare(store, COLUMNS " WHERE id = ?1", &store->get, err) < 0 ||
+	    prepare(store, COLUMNS " WHERE id >= ?1 ORDER BY id LIMIT ?2", &store->from, err) < 0 ||
+	    prepare(store, "INSERT INTO services (id, name, spec, added) VALUES (?, ?, ?, ?)",
 		    &store->add, err) < 0 ||
 	    prepare(store, "UPDATE services SET spec = ?2 WHERE id = ?1", &store->update, err) <
 		    0 ||
@@ -173,6 +180,8 @@ void store_close(struct store *store)
 {
 	if (!store)
 		return;
+	sqlite3_finalize(store->get);
+	sqlite3_finalize(store->from);
 	sqlite3_finalize(store->add);
 	sqlite3_finalize(store->update);
 	sqlite3_finalize(store->doom);
@@ -183,15 +192,12 @@ void store_close(struct store *store)
 	free(store);
 }
 
-int store_each(struct store *store, store_each_fn *each, void *arg, struct error *err)
+static int each_row(struct store *store, sqlite3_stmt *statement, store_each_fn *each, void *arg,
+		    size_t *count, struct error *err)
 {
-	sqlite3_stmt *statement = NULL;
 	int rc = 0, code;
 
-	if (prepare(store, "SELECT id, name, spec, added, doomed FROM services ORDER BY id",
-		    &statement, err) < 0)
-		return -1;
-	while (rc == 0 && (code = sqlite3_step(statement)) != SQLITE_DONE) {
+	for (*count = 0; rc == 0 && (code = sqlite3_step(statement)) != SQLITE_DONE; ++*count) {
 		int64_t id = sqlite3_column_int64(statement, 0);
 		const char *name = (const char *)sqlite3_column_text(statement, 1);
 		const char *spec = (const char *)sqlite3_column_text(statement, 2);
@@ -205,8 +211,36 @@ int store_each(struct store *store, store_each_fn *each, void *arg, struct error
 			rc = each(arg, (uint32_t)id, name, spec, sqlite3_column_int64(statement, 3),
 				  sqlite3_column_int(statement, 4), err);
 	}
-	sqlite3_finalize(statement);
+	sqlite3_reset(statement);
 	return rc;
+}
+
+int store_each(struct store *store, store_each_fn *each, void *arg, struct error *err)
+{
+	return store_from(store, 0, UINT32_MAX, each, arg, err);
+}
+
+int store_get(struct store *store, uint32_t id, store_each_fn *each, void *arg, struct error *err)
+{
+	size_t count;
+
+	sqlite3_bind_int64(store->get, 1, id);
+	if (each_row(store, store->get, each, arg, &count, err) < 0)
+		return -1;
+	if (count == 0)
+		return error_set(err, ERROR_SYSTEM, "%s: the store is damaged (row %u is missing)",
+				 store->path, id);
+	return 0;
+}
+
+int store_from(struct store *store, uint32_t id, uint32_t n, store_each_fn *each, void *arg,
+	       struct error *err)
+{
+	size_t count;
+
+	sqlite3_bind_int64(store->from, 1, id);
+	sqlite3_bind_int64(store->from, 2, n);
+	return each_row(store, store->from, each, arg, &count, err);
 }
 
 static int step(struct store *store, sqlite3_stmt *statement, const char *what, struct error *err)

@@ -65,6 +65,34 @@ static bool claim_image(struct engine *engine, struct service *service)
 	return false;
 }
 
+/* Each image's service has it; what is left is of none. */
+static void claim_images(struct engine *engine)
+{
+	struct engine_images *images = &engine->images;
+	size_t left = 0;
+
+	for (size_t i = 0; i < images->n; i++) {
+		struct service *service = registry_by_uuid(engine->registry, images->v[i]);
+
+		if (service)
+			service->image = true;
+		else
+			memmove(images->v[left++], images->v[i], sizeof images->v[i]);
+	}
+	images->n = left;
+}
+
+bool survey_knows(const struct engine *engine, const uint8_t uuid[16])
+{
+	for (size_t i = 0; i < engine->orphans.n; i++)
+		if (memcmp(engine->orphans.v[i].uuid, uuid, 16) == 0)
+			return true;
+	for (size_t i = 0; i < engine->images.n; i++)
+		if (memcmp(engine->images.v[i], uuid, 16) == 0)
+			return true;
+	return false;
+}
+
 void survey_claim(struct engine *engine, struct service *service)
 {
 	bool image = claim_image(engine, service);
@@ -163,13 +191,12 @@ void survey_end(struct engine *engine, const struct msg_survey_end *m)
 	/* Nothing is started before each service knows what there is of it. */
 	engine->pump_held = true;
 	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
-		struct service *service = registry_by_id(engine->registry, id);
+		struct service *service = registry_awake(engine->registry, id);
 
-		if (service) {
+		if (service)
 			service->image = false;
-			claim_image(engine, service);
-		}
 	}
+	claim_images(engine);
 	for (int pass = 0; pass < 2; pass++) { /* of two with one UUID the one that runs */
 		for (size_t i = 0; i < engine->found.n; i++) {
 			const struct engine_domain *domain = &engine->found.v[i];
@@ -180,7 +207,7 @@ void survey_end(struct engine *engine, const struct msg_survey_end *m)
 	}
 	domains_clear(&engine->found);
 	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
-		struct service *service = registry_by_id(engine->registry, id);
+		struct service *service = registry_awake(engine->registry, id);
 
 		if (service && service->survey != engine->survey)
 			service_absent(service);
@@ -188,7 +215,7 @@ void survey_end(struct engine *engine, const struct msg_survey_end *m)
 	if (engine->images.n)
 		log_warning("%zu suspend images are of no service", engine->images.n);
 	for (uint32_t id = 0; id < registry_end(engine->registry); id++) {
-		struct service *service = registry_by_id(engine->registry, id);
+		struct service *service = registry_awake(engine->registry, id);
 
 		if (service && service->spec->pinned && !service->parked)
 			service_revive(service);

@@ -18,6 +18,8 @@
 #include "proto/usage.h"
 
 #define REMOVE_LIMIT	 (30 * USEC_PER_SEC)
+#define LIST_MAX	 10000 /* services in an answer, */
+#define LIST_BYTES	 (2 * 1024 * 1024) /* and of their specifications, about */
 #define MEASURE_INTERVAL USEC_PER_SEC
 
 /* service.add */
@@ -96,6 +98,7 @@ static void on_remove_limit(void *arg)
  * a domain of it may be, that engine must know. */
 static int remove_stored(struct engine *engine, struct service *service, struct error *err)
 {
+	admit_flush(engine);
 	if (engine->surveyed && !service->image &&
 	    (service->state == LIFECYCLE_OFF || service->state == LIFECYCLE_QUEUED))
 		return store_remove(engine->store, service->id, err);
@@ -144,9 +147,11 @@ void verbs_end(struct engine *engine)
 
 static int by_name(const void *a, const void *b)
 {
-	const struct service *const *left = a, *const *right = b;
+	struct json_object *const *left = a, *const *right = b, *x, *y;
 
-	return strcmp((*left)->spec->name, (*right)->spec->name);
+	json_object_object_get_ex(*left, "name", &x);
+	json_object_object_get_ex(*right, "name", &y);
+	return strcmp(json_object_get_string(x), json_object_get_string(y));
 }
 
 /* The answers come into the next listing. */
@@ -165,32 +170,80 @@ static void measure(struct engine *engine)
 								    .domid = service->domid });
 }
 
+struct page {
+	struct engine *engine;
+	struct json_object *services;
+	int64_t rows, next;
+	size_t bytes;
+};
+
+static int list_one(void *arg, uint32_t id, const char *name, const char *text, int64_t added,
+		    bool doomed, struct error *err)
+{
+	struct page *page = arg;
+	struct service *awake = registry_awake(page->engine->registry, id), *service = awake;
+	struct spec *spec;
+
+	(void)doomed;
+	if (page->bytes > LIST_BYTES)
+		return 0;
+	page->bytes += strlen(text);
+	page->rows++;
+	page->next = (int64_t)id + 1;
+	if (!awake) {
+		spec = spec_from_text(text, true, err);
+		if (!spec)
+			return error_wrap(err, "service %s in the store", name);
+		service = service_peek(page->engine, id, spec, text, added);
+	}
+	if (!service_removed(service))
+		json_object_array_add(page->services, listing_service(service, false));
+	if (!awake)
+		service_release(service);
+	return 0;
+}
+
+/* 0, or -1 with an error. */
+static int read_number(struct json_object *params, const char *key, int64_t least, int64_t most,
+		       int64_t *out, struct error *err)
+{
+	struct json_object *value;
+
+	if (!params || !json_object_object_get_ex(params, key, &value))
+		return 0;
+	*out = json_object_get_int64(value);
+	if (*out < least || *out > most)
+		return error_field(err, ERROR_INPUT, key, json_object_get_string(value),
+				   "expected a whole number from %lld to %lld", (long long)least,
+				   (long long)most);
+	return 0;
+}
+
 void verb_service_list(struct engine *engine, struct json_object *params, verb_done *done,
 		       void *arg)
 {
-	uint32_t end = registry_end(engine->registry);
-	struct service **services = malloc((end + 1) * sizeof *services);
-	struct json_object *result = json_object_new_object();
-	struct json_object *array = json_object_new_array(), *wanted;
-	size_t n = 0;
+	struct page page = { .engine = engine, .services = json_object_new_array() };
+	struct json_object *result, *wanted;
+	int64_t from = 0, limit = LIST_MAX;
+	struct error err = { 0 };
 
-	if (!services)
-		abort();
+	if (read_number(params, "from", 0, UINT32_MAX, &from, &err) < 0 ||
+	    read_number(params, "limit", 1, LIST_MAX, &limit, &err) < 0 ||
+	    store_from(engine->store, (uint32_t)from, (uint32_t)limit, list_one, &page, &err) < 0) {
+		json_object_put(page.services);
+		done(arg, NULL, &err);
+		return;
+	}
 	if (params && json_object_object_get_ex(params, "measure", &wanted) &&
 	    json_object_get_boolean(wanted))
 		measure(engine);
-	for (uint32_t id = 0; id < end; id++) {
-		struct service *service = registry_by_id(engine->registry, id);
-
-		if (service && !service_removed(service))
-			services[n++] = service;
-	}
-	qsort(services, n, sizeof *services, by_name);
-	for (size_t i = 0; i < n; i++)
-		json_object_array_add(array, listing_service(services[i], false));
-	free(services);
+	json_object_array_sort(page.services, by_name);
+	result = json_object_new_object();
 	listing_put(result, "simulated", json_object_new_boolean(engine->config.simulated));
-	listing_put(result, "services", array);
+	listing_put(result, "services", page.services);
+	if ((page.rows == limit || page.bytes > LIST_BYTES) &&
+	    page.next < registry_end(engine->registry))
+		listing_put_number(result, "next", (uint64_t)page.next);
 	done(arg, result, NULL);
 }
 

@@ -289,6 +289,11 @@ static void answers(void **state)
 	     "\"sim_fail\":\"broken\"}");
 	want();
 	all();
+	/* In pieces. */
+	call(CONTROL_METHOD_service_add, verb_service_add,
+	     "{\"name\":\"v\",\"dns\":\"v.org\",\"ip\":\"10.0.0.2\"}");
+	call(CONTROL_METHOD_service_list, verb_service_list, "{\"limit\":1}");
+	all();
 	for (size_t i = 0; control_fields[i].key; i++) {
 		/* Those of the socket itself are not the verbs'. */
 		bool excused = strcmp(control_fields[i].result, "subscribed") == 0 ||

@@ -95,6 +95,14 @@ static void on_service(void *arg, const struct msg_service *m)
 	note(w, w->dns_log, "service %u %s; ", m->id, m->ready ? "ready" : "asleep");
 }
 
+static void on_services(void *arg, const struct msg_services *m)
+{
+	static const struct message_handlers handlers = { .service = on_service };
+
+	if (message_dispatch_list(m->list, &handlers, arg, NULL) < 0)
+		fail_msg("malformed services");
+}
+
 static void on_table_end(void *arg, const struct msg_table_end *m)
 {
 	struct world *w = arg;
@@ -121,6 +129,7 @@ static void on_dns_message(void *arg, const uint8_t *data, size_t size, int fd)
 	static const struct message_handlers handlers = {
 		.table_begin = on_table_begin,
 		.service = on_service,
+		.services = on_services,
 		.table_end = on_table_end,
 		.forget = on_forget,
 		.ready = on_ready,
@@ -487,11 +496,14 @@ static void is(struct world *w, const char *name, const char *key, const char *e
 /* The world. */
 
 static bool with_synjitsu; /* what the next engine is told */
+static struct engine_source given; /* a file to read services from, if it has a path */
 
 static void engine_start(struct world *w, const char *store, unsigned boots,
 			 const char *const *services, size_t service_count)
 {
 	struct engine_config config = {
+		.sources = &given,
+		.source_count = given.path ? 1 : 0,
 		.store = store,
 		.control_fd = -1,
 		.services = services,
