@@ -184,14 +184,16 @@ static void on_given(void *arg, struct service *service, const struct error *err
 	go_on(load, 0);
 }
 
-/* Without a UUID of its own it has the one that was made for it. *there: one of this name is. */
-static bool is_there(struct engine *engine, struct given *given, bool *there)
+/* Without a UUID of its own it has the one that was made for it. *named: one of this name is, be it
+ * that it is just being removed. */
+static bool is_there(struct engine *engine, struct given *given, bool *named)
 {
 	struct service *service = registry_by_name(engine->registry, given->spec->name);
+	bool there = service && !service_removed(service);
 	size_t size, common;
 
-	*there = service && !service_removed(service);
-	if (*there && !given->spec->has_uuid) {
+	*named = service;
+	if (there && !given->spec->has_uuid) {
 		memcpy(given->spec->uuid, service->spec->uuid, sizeof given->spec->uuid);
 		given->spec->has_uuid = true;
 	}
@@ -199,7 +201,7 @@ static bool is_there(struct engine *engine, struct given *given, bool *there)
 	admit_make_uuid(engine, given->spec);
 	given->json = spec_to_text(given->spec, &size, &common);
 	given->kind = index_hash(given->json + common, size - common) | 1;
-	return *there && strcmp(given->json, service->json) == 0;
+	return there && strcmp(given->json, service->json) == 0;
 }
 
 /* Into the store, the registry, and what dns will be told; none is there of its name. Takes given. */
@@ -230,7 +232,8 @@ static void stage(struct load *load, struct given *given)
  * somebody is to hear of each. */
 static bool is_simple(const struct engine *engine, const struct given *given)
 {
-	return given->place.path && !control_watched(engine->control) && !rest_never(given->spec) && !given->spec->rumprun_config &&
+	return given->place.path && !control_watched(engine->control) &&
+	       !rest_never(given->spec) && !given->spec->rumprun_config &&
 	       !survey_knows(engine, given->spec->uuid);
 }
 
@@ -238,16 +241,16 @@ static bool is_simple(const struct engine *engine, const struct given *given)
 static bool take(struct load *load, struct given *given)
 {
 	struct engine *engine = load->engine;
-	bool there;
+	bool named;
 
 	if (given->json) {
-		there = registry_by_name(engine->registry, given->name) != NULL;
-	} else if (is_there(engine, given, &there)) {
+		named = registry_by_name(engine->registry, given->name) != NULL;
+	} else if (is_there(engine, given, &named)) {
 		load->there++;
 		given_free(given);
 		return true;
 	}
-	if (!there && *known(load, given->kind) == given->kind && is_simple(engine, given)) {
+	if (!named && *known(load, given->kind) == given->kind && is_simple(engine, given)) {
 		stage(load, given);
 		return true;
 	}
@@ -286,8 +289,11 @@ static void on_timer(void *arg)
 			given = read_one(load, text, place);
 		else
 			break;
-		if (given && !take(load, given))
-			return;
+		if (!given || take(load, given))
+			continue;
+		if (load->group_count) /* the answer may be long in coming */
+			admit_commit(engine, 0);
+		return;
 	}
 	if (load->group_count == GROUP_MAX) {
 		admit_commit(engine, 0);

@@ -2,7 +2,7 @@
  * What a scenario is made of: STEP(id, "name", "arguments"). Each is carried out by step_ID.
  */
 STEP(config, "config",
-     "ttl S | response_delay MS | wait_limit MS | boots N | forward | service JSON")
+     "ttl S | response_delay MS | wait_limit MS | boots N | forward | service JSON | file N")
 STEP(skip, "skip", "REASON")
 STEP(advance, "advance", "TIME")
 STEP(repeat, "repeat", "N | FROM..TO STEP  (%i: the number, %a: an address of its own)")

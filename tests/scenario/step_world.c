@@ -48,6 +48,10 @@ int step_config(struct script *script, char *args)
 		{ "response_delay", &script->config.response_delay },
 		{ "wait_limit", &script->config.wait_limit },
 	};
+	struct {
+		const char *key;
+		unsigned *value;
+	} counts[] = { { "boots", &script->config.boots }, { "file", &script->config.filed } };
 	const char *key = step_word(&args);
 	unsigned value;
 
@@ -65,8 +69,10 @@ int step_config(struct script *script, char *args)
 	}
 	if (step_number(script, step_word(&args), &value) < 0)
 		return -1;
-	if (strcmp(key, "boots") == 0) {
-		script->config.boots = value;
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		if (strcmp(counts[i].key, key) != 0)
+			continue;
+		*counts[i].value = value;
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {

@@ -47,6 +47,7 @@ struct world {
 	bool upstream_silent;
 	unsigned upstream_queries;
 	struct usage *usage;
+	struct engine_source source;
 
 	struct seen seen;
 };
@@ -281,6 +282,24 @@ static void new_dns(struct world *world)
 		world_die("dns_new");
 }
 
+/* As jitsud hands over a large file. */
+static void write_services(struct world *world)
+{
+	int fd = memfd_create("services", MFD_CLOEXEC);
+	cleanup_file FILE *file = fd < 0 ? NULL : fdopen(copy_fd(fd), "w");
+	unsigned n = world->config.filed;
+
+	if (!file)
+		world_die("a file of services");
+	for (unsigned i = 0; i < n; i++)
+		fprintf(file,
+			"%s{\"name\":\"s%u\",\"dns\":\"s%u.example.org\",\"ip\":\"10.1.%u.%u\","
+			"\"nic\":\"br0\",\"ttl\":%u}",
+			i ? ",\n" : "[", i, i, i / 250, i % 250 + 1, i < n / 2 ? 60 : 30);
+	fputs("]", file);
+	world->source = (struct engine_source){ .fd = fd, .path = "services.json" };
+}
+
 static void new_engine(struct world *world)
 {
 	struct engine_config config = {
@@ -288,6 +307,8 @@ static void new_engine(struct world *world)
 		.control_fd = copy_fd(world->control_fd),
 		.services = world->config.services,
 		.service_count = world->config.service_count,
+		.sources = &world->source,
+		.source_count = world->config.filed > 0,
 		.usage = world->usage,
 		.simulated = true,
 		.ttl = world->config.ttl,
@@ -407,11 +428,15 @@ struct world *world_new(const struct world_config *config)
 	for (int i = 0; i < 2; i++)
 		joint_init(&world->joints[i], world->loop, &world_way_names[2 * i], on_seen, world);
 
+	if (world->config.filed)
+		write_services(world);
 	new_dns(world);
 	new_toolstack(world);
 	new_engine(world);
 	connect_dns(world);
 	connect_toolstack(world);
+	if (world->config.filed)
+		world_hold(world, WAY_TOOLSTACK_ENGINE);
 	world_settle(world);
 	return world;
 }
@@ -428,6 +453,8 @@ void world_free(struct world *world)
 	watch_free(world->upstream_watch);
 	loop_free(world->loop);
 	munmap(world->usage, USAGE_SLOTS * sizeof *world->usage);
+	if (world->config.filed)
+		close(world->source.fd);
 	close(world->udp_fd);
 	close(world->tcp_fd);
 	close(world->upstream_fd);

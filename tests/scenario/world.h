@@ -24,6 +24,9 @@ struct world_config {
 	unsigned boots;
 	const char *services[WORLD_SERVICES_MAX];
 	size_t service_count;
+	/* So many more in a large file, s0 and so on, the second half of another kind; what the
+	 * toolstack says is held from the start. */
+	unsigned filed;
 	bool forward; /* to an upstream that is in the world as well */
 };
 
