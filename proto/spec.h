@@ -111,6 +111,8 @@ struct json_object *spec_to_json(const struct spec *spec);
 /* Its text, as it is stored and sent; the caller frees it. *common, if it is asked for: from where on
  * the text has no name, dns, ip and uuid, which no two services share. */
 char *spec_to_text(const struct spec *spec, size_t *size, size_t *common);
+/* It gets the UUID of such a text. False if there is none, and nothing is changed. */
+bool spec_take_uuid(struct spec *spec, const char *text);
 /* A number of the keys that a domain is made of: while it is the same, a domain, or its suspend
  * image, is as the specification says. Never 0. */
 uint64_t spec_digest(const struct spec *spec);

@@ -356,6 +356,25 @@ static int read_uuid(const struct spec_key *key, struct json_object *value, stru
 	return 0;
 }
 
+bool spec_take_uuid(struct spec *spec, const char *text)
+{
+	static const char key[] = "\"uuid\":\"";
+	const char *c = strstr(text, key); /* no value before it can hold that */
+	uint8_t uuid[16];
+
+	if (!c)
+		return false;
+	c += sizeof key - 1;
+	for (size_t i = 0; i < sizeof uuid; i++, c += 2) {
+		c += i == 4 || i == 6 || i == 8 || i == 10;
+		if (hex_byte(c, &uuid[i]) < 0)
+			return false;
+	}
+	memcpy(spec->uuid, uuid, sizeof uuid);
+	spec->has_uuid = true;
+	return true;
+}
+
 static struct json_object *write_uuid(const struct spec_key *key, const struct spec *spec)
 {
 	char text[37], *out = text;

@@ -33,31 +33,18 @@ static const char *skip_text(const char *c)
 	return *c == '"' ? c + 1 : NULL;
 }
 
-/* Most values are looked at one after the other: they share an object of each kind. */
-struct scratch {
-	struct json_object *text, *number;
-};
-
-/* scratch: NULL if it is to be kept. */
-static const char *scan_text(const char *c, struct scratch *scratch, struct json_object **out)
+static const char *scan_text(const char *c, struct json_object **out)
 {
 	const char *end = *c == '"' ? skip_text(c + 1) : NULL;
-	int size = end ? (int)(end - c - 2) : 0;
 
-	if (!end)
-		return NULL;
-	if (scratch && scratch->text) {
-		json_object_set_string_len(scratch->text, c + 1, size);
-		*out = json_object_get(scratch->text);
-		return end;
-	}
-	*out = json_object_new_string_len(c + 1, size);
-	if (scratch)
-		scratch->text = json_object_get(*out);
+	if (end)
+		*out = json_object_new_string_len(c + 1, (int)(end - c - 2));
 	return end;
 }
 
-static const char *scan_number(const char *c, struct scratch *scratch, struct json_object **out)
+/* Numbers are looked at one after the other: they share an object. */
+static const char *scan_number(const char *c, struct json_object **shared,
+			       struct json_object **out)
 {
 	const char *start = c;
 	int64_t n = 0;
@@ -66,10 +53,10 @@ static const char *scan_number(const char *c, struct scratch *scratch, struct js
 		n = n * 10 + (*c++ - '0');
 	if (c == start || (*start == '0' && c - start > 1) || (*c && !strchr(" \t\r\n,}", *c)))
 		return NULL;
-	if (!scratch->number)
-		scratch->number = json_object_new_int64(n);
-	json_object_set_int64(scratch->number, n);
-	*out = json_object_get(scratch->number);
+	if (!*shared)
+		*shared = json_object_new_int64(n);
+	json_object_set_int64(*shared, n);
+	*out = json_object_get(*shared);
 	return c;
 }
 
@@ -82,7 +69,7 @@ static const char *scan_list(const char *c, struct json_object **out)
 	for (;;) {
 		struct json_object *text;
 
-		c = scan_text(c, NULL, &text);
+		c = scan_text(c, &text);
 		if (!c)
 			return NULL;
 		json_object_array_add(*out, text);
@@ -96,7 +83,8 @@ static const char *scan_list(const char *c, struct json_object **out)
 }
 
 /* Behind the value, NULL if it is not of those. *out is the caller's either way. */
-static const char *scan_value(const char *c, struct scratch *scratch, struct json_object **out)
+static const char *scan_value(const char *c, struct json_object **number,
+			      struct json_object **out)
 {
 	static const struct {
 		const char *word;
@@ -105,7 +93,7 @@ static const char *scan_value(const char *c, struct scratch *scratch, struct jso
 	} words[] = { { "true", 4, true }, { "false", 5, false } };
 
 	if (*c == '"')
-		return scan_text(c, scratch, out);
+		return scan_text(c, out);
 	if (*c == '[')
 		return scan_list(c, out);
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
@@ -114,11 +102,11 @@ static const char *scan_value(const char *c, struct scratch *scratch, struct jso
 		*out = json_object_new_boolean(words[i].value);
 		return c + words[i].size;
 	}
-	return scan_number(c, scratch, out);
+	return scan_number(c, number, out);
 }
 
 /* A member: its key, a colon, its value. */
-static const char *scan_member(const char *c, struct scratch *scratch, spec_take_fn *take,
+static const char *scan_member(const char *c, struct json_object **number, spec_take_fn *take,
 			       void *arg)
 {
 	const char *key = c + 1, *end = *c == '"' ? skip_text(key) : NULL;
@@ -127,7 +115,7 @@ static const char *scan_member(const char *c, struct scratch *scratch, spec_take
 	if (!end)
 		return NULL;
 	c = skip_space(end);
-	c = *c == ':' ? scan_value(skip_space(c + 1), scratch, &value) : NULL;
+	c = *c == ':' ? scan_value(skip_space(c + 1), number, &value) : NULL;
 	if (c && !take(arg, key, (size_t)(end - 1 - key), value))
 		c = NULL;
 	json_object_put(value);
@@ -137,16 +125,15 @@ static const char *scan_member(const char *c, struct scratch *scratch, spec_take
 bool spec_scan(const char *text, spec_take_fn *take, void *arg)
 {
 	const char *c = skip_space(text);
-	struct scratch scratch = { 0 };
+	struct json_object *number = NULL;
 
 	if (*c != '{')
 		return false;
 	do {
-		c = scan_member(skip_space(c + 1), &scratch, take, arg);
+		c = scan_member(skip_space(c + 1), &number, take, arg);
 		c = c ? skip_space(c) : NULL;
 	} while (c && *c == ',');
-	json_object_put(scratch.text);
-	json_object_put(scratch.number);
+	json_object_put(number);
 	return c && *c == '}' && !*skip_space(c + 1);
 }
 

@@ -184,24 +184,69 @@ static void on_given(void *arg, struct service *service, const struct error *err
 	go_on(load, 0);
 }
 
-/* Without a UUID of its own it has the one that was made for it. *named: one of this name is, be it
- * that it is just being removed. */
-static bool is_there(struct engine *engine, struct given *given, bool *named)
+static void write_out(struct given *given)
 {
-	struct service *service = registry_by_name(engine->registry, given->spec->name);
-	bool there = service && !service_removed(service);
 	size_t size, common;
 
-	*named = service;
-	if (there && !given->spec->has_uuid) {
-		memcpy(given->spec->uuid, service->spec->uuid, sizeof given->spec->uuid);
-		given->spec->has_uuid = true;
-	}
-	given->made = !given->spec->has_uuid;
-	admit_make_uuid(engine, given->spec);
 	given->json = spec_to_text(given->spec, &size, &common);
 	given->kind = index_hash(given->json + common, size - common) | 1;
-	return there && strcmp(given->json, service->json) == 0;
+}
+
+/* Looks at the one that is there, whose text that is; without a UUID of its own it gets that one's. */
+static bool is_same(struct given *given, const char *text)
+{
+	if (!given->spec->has_uuid)
+		spec_take_uuid(given->spec, text);
+	admit_make_uuid(given->load->engine, given->spec);
+	write_out(given);
+	return strcmp(given->json, text) == 0;
+}
+
+struct namesake {
+	struct given *given;
+	bool found, same;
+};
+
+static int on_namesake(void *arg, uint32_t id, const char *name, const char *text, int64_t added,
+		       bool doomed, struct error *err)
+{
+	struct namesake *namesake = arg;
+
+	(void)id, (void)added, (void)doomed, (void)err;
+	namesake->found = strcmp(name, namesake->given->name) == 0;
+	namesake->same = namesake->found && is_same(namesake->given, text);
+	return 0;
+}
+
+/* *named: one of this name is, be it that it is just being removed. One that rests is not woken for
+ * that. */
+static bool is_there(struct engine *engine, struct given *given, bool *named)
+{
+	struct namesake namesake = { .given = given };
+	struct error err;
+	size_t at = 0;
+	uint32_t id;
+
+	while (!namesake.found && (id = registry_maybe_named(engine->registry, given->name, &at)) !=
+					  REGISTRY_NO_ID) {
+		struct service *service = registry_awake(engine->registry, id);
+
+		if (!service) {
+			if (store_get(engine->store, id, on_namesake, &namesake, &err) < 0)
+				log_error("%s", err.text);
+			continue;
+		}
+		namesake.found = strcmp(service->spec->name, given->name) == 0;
+		if (namesake.found && !service_removed(service))
+			namesake.same = is_same(given, service->json);
+	}
+	*named = namesake.found;
+	if (!given->json) {
+		given->made = !given->spec->has_uuid;
+		admit_make_uuid(engine, given->spec);
+		write_out(given);
+	}
+	return namesake.same;
 }
 
 /* Into the store, the registry, and what dns will be told; none is there of its name. Takes given. */

@@ -281,6 +281,12 @@ struct service *registry_by_name(const struct registry *registry, const char *na
 	return find(registry, &registry->names, name, strlen(name), is_named);
 }
 
+uint32_t registry_maybe_named(const struct registry *registry, const char *name, size_t *at)
+{
+	_Static_assert(INDEX_NONE == REGISTRY_NO_ID, "the end of both");
+	return index_next(&registry->names, index_hash(name, strlen(name)), at);
+}
+
 struct service *registry_by_uuid(const struct registry *registry, const uint8_t uuid[16])
 {
 	return find(registry, &registry->uuids, uuid, 16, is_uuid);

@@ -12,6 +12,7 @@
 #define JITSU_ENGINE_REGISTRY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct error;
@@ -54,6 +55,10 @@ void registry_remove_resting(struct registry *registry, uint32_t id, const struc
 /* It goes to rest, and the service stays the caller's; it is awake again. */
 void registry_rest(struct registry *registry, struct service *service);
 void registry_woken(struct registry *registry, struct service *service);
+
+/* The ids that may have that name, one after the other, without waking any: *at begins as 0.
+ * REGISTRY_NO_ID at the end. No service may come or go meanwhile. */
+uint32_t registry_maybe_named(const struct registry *registry, const char *name, size_t *at);
 
 /* One that is awake; NULL if it rests, or there is none. */
 struct service *registry_awake(const struct registry *registry, uint32_t id);
