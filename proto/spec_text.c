@@ -139,7 +139,7 @@ bool spec_scan(const char *text, spec_take_fn *take, void *arg)
 
 /* Writing: as json-c writes, plain and without escaped slashes. */
 
-static void put(struct spec_writer *w, const char *bytes, size_t size)
+static char *reserve(struct spec_writer *w, size_t size)
 {
 	if (w->room - w->size < size) {
 		w->room = 2 * (w->room + size);
@@ -147,7 +147,12 @@ static void put(struct spec_writer *w, const char *bytes, size_t size)
 		if (!w->text)
 			abort();
 	}
-	memcpy(w->text + w->size, bytes, size);
+	return w->text + w->size;
+}
+
+static void put(struct spec_writer *w, const char *bytes, size_t size)
+{
+	memcpy(reserve(w, size), bytes, size);
 	w->size += size;
 }
 
@@ -163,6 +168,7 @@ static void put_json(struct spec_writer *w, struct json_object *value)
 static void put_text(struct spec_writer *w, const char *text)
 {
 	size_t size = 0;
+	char *out;
 
 	while ((unsigned char)text[size] >= 0x20 && (unsigned char)text[size] < 0x7f &&
 	       text[size] != '"' && text[size] != '\\')
@@ -171,9 +177,11 @@ static void put_text(struct spec_writer *w, const char *text)
 		put_json(w, json_object_new_string(text));
 		return;
 	}
-	put(w, "\"", 1);
-	put(w, text, size);
-	put(w, "\"", 1);
+	out = reserve(w, size + 2);
+	*out = '"';
+	memcpy(out + 1, text, size);
+	out[size + 1] = '"';
+	w->size += size + 2;
 }
 
 static void put_number(struct spec_writer *w, uint64_t n)
@@ -238,9 +246,16 @@ static void put_uuid(struct spec_writer *w, const uint8_t uuid[16])
 
 static void put_key(struct spec_writer *w, const struct spec_key *key)
 {
-	put(w, w->size > 1 ? ",\"" : "\"", w->size > 1 ? 2 : 1);
-	put(w, key->name, key->size);
-	put(w, "\":", 2);
+	char *start = reserve(w, key->size + 4), *out = start;
+
+	if (w->size > 1)
+		*out++ = ',';
+	*out++ = '"';
+	memcpy(out, key->name, key->size);
+	out += key->size;
+	*out++ = '"';
+	*out++ = ':';
+	w->size += (size_t)(out - start);
 }
 
 void spec_write_member(struct spec_writer *w, const struct spec_key *key, const struct spec *spec)
