@@ -285,15 +285,15 @@ def attack(label, command, during=None):
     after, dropped = all_memory(), overflows() - dropped
     rows.append([label, *(f"{x:.0f}" for x in (before, peak, after)), asked, lost, f"{statistics.median(waits):.1f}",
                  f"{max(waits):.0f}", f"{took * 1000:.0f}", f"{hot_again * 1000:.0f}", f"{wakes_again:.1f}",
-                 f"{100 * ran / seconds:.0f}"])
+                 f"{100 * ran / seconds:.0f}", f"{100 * waited / seconds:.0f}"])
     print(f"{label}: {' '.join(f'{k} {v}' for k, v in got.items() if v)}; the room waited {waited:.1f} s for a "
           f"processor, {dropped} packets found no room", flush=True)
     most = dns_memory("VmHWM")
     if most - first > BOUND or peak - first_all > BOUND:
         fail(f"{label}: {most:.0f} MB in the dns room ({first:.0f} at first), {peak:.0f} in all "
              f"({first_all:.0f}): more than {BOUND} for an attack")
-    # Unless the kernel threw them away while the room could not run.
-    if lost > asked / 100 and not (dropped and ran + waited > 0.8 * seconds):
+    # Unless the kernel threw them away while others had the processor.
+    if lost > asked / 100 and not (dropped and waited > seconds / 10):
         fail(f"{label}: {lost} of {asked} hot answers lost")
     if not got.get("sent", got.get("opened")):
         fail(f"{label}: there was none:", out)
@@ -360,9 +360,10 @@ attack("packets that are none", storm(NETWORKS, "malformed", *FORGED, "x.wild.ex
 print(f"\nUDP: {RATE} packets a second; each attack {SECONDS} s or a little more. Before: a hot answer in "
       f"{1000 * statistics.median(usual):.1f} ms,\na service woken in {1000 * usual_wake:.0f} ms (its boot takes "
       "100). PSS of all processes; the answer to one who wakes a service\nduring the attack; after it, the time "
-      "until an answer takes no longer than before, and until a service wakes.\n")
-WIDTHS = 32, 7, 6, 6, 7, 5, 7, 8, 6, 9, 7, 6
-for row in [("", "MB", "", "", "hot", "answers,", "ms", "", "wake,", "again:", "", "CPU"),
-            ("", "before", "peak", "after", "asked", "lost", "median", "longest", "ms", "hot, ms", "wake, s", "%")] + rows:
+      "until an answer takes no longer than before, and until a service wakes. CPU: of the dns\n"
+      "process; \"none\": it would have run, and others had the processor.\n")
+WIDTHS = 32, 7, 6, 6, 8, 5, 8, 8, 8, 9, 9, 6, 6
+print(f"{'':32}{'PSS, MB':^19}{'hot answers, ms':^31}{'wake':>6}{'again after':^20}{'dns: CPU, %':>13}")
+for row in [("", "before", "peak", "after", "asked", "lost", "median", "longest", "ms", "hot, ms", "wake, s", "used", "none")] + rows:
     print(f"{row[0]:{WIDTHS[0]}}" + "".join(f"{x:>{w}}" for x, w in zip(row[1:], WIDTHS[1:])))
 jitsud.stop()
