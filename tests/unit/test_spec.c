@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "proto/control.h"
 #include "proto/spec.h"
+#include "proto/spec_kind.h"
 
 #define GOOD                                                                                       \
 	"\"name\":\"www\",\"dns\":\"www.example.org\",\"ip\":\"10.0.0.1\","                        \
@@ -582,6 +583,33 @@ static void test_digest(void **state)
 	}
 }
 
+/* What is read without json-c's tree is what stands there, whatever stood before it. */
+static bool put_value(void *arg, const char *key, size_t size, struct json_object *value)
+{
+	struct json_object *object = arg;
+	char name[8];
+
+	snprintf(name, sizeof name, "%.*s", (int)size, key);
+	json_object_object_add(object, name,
+			       json_tokener_parse(json_object_to_json_string(value)));
+	return true;
+}
+
+static void test_scan(void **state)
+{
+	static const char text[] =
+		"{\"a\":\"one\",\"b\":\"a text that is longer than what an object has room for\","
+		"\"c\":\"two\",\"d\":7,\"e\":90000000000,\"f\":8,\"g\":\"\",\"h\":true,"
+		"\"i\":[\"one\",\"another text, of more than a few characters\",\"three\"],"
+		"\"j\":[],\"k\":\"x\",\"l\":false,\"m\":0}";
+	struct json_object *seen = json_object_new_object();
+
+	(void)state;
+	assert_true(spec_scan(text, put_value, seen));
+	assert_string_equal(json_object_to_json_string_ext(seen, JSON_C_TO_STRING_PLAIN), text);
+	json_object_put(seen);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -592,6 +620,7 @@ int main(void)
 		cmocka_unit_test(test_pairs),	     cmocka_unit_test(test_bad_pairs),
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_nearly_plain),
+		cmocka_unit_test(test_scan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
