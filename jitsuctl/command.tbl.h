@@ -48,7 +48,8 @@ COMMAND(list, "", 0, 0, "list all services",
 	"everything is written out. \"failed\": its last start failed, or its domain died, and it is "
 	"tried again when somebody asks, though not before the time that is shown; 'jitsuctl show' "
 	"says why, and 'jitsuctl start' tries it at once. \"afresh\": it was asleep but could not "
-	"be restored or woken, and was booted instead; 'jitsuctl show' says why.",
+	"be restored or woken, and was booted instead; 'jitsuctl show' says why. More than some thousand "
+	"come in pieces, each in the order of its names, and with --json each an object.",
 	"jitsuctl list\n"
 	"jitsuctl --json list | jq -r '.services[] | select(.state == \"ready\") | .name'")
 COMMAND(show, "NAME", 1, 1, "show all about one service",
