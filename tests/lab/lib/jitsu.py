@@ -201,6 +201,14 @@ def linux(name, address, kind="pv", ttl=60, bridges=("xenbr0",), switches="", **
             "nic": list(bridges), "ttl": ttl, "wait_limit": 60000, "response_delay": 0.05, **more}
 
 
+def web(name, address, ttl=60, bridges=("xenbr0",), switches="", **more):
+    """The quick guest as a service: it serves the same page as the Linux guest's, and nothing else."""
+    return {"name": name, "dns": f"{name}.test", "ip": address, "type": "pv", "memory": "8M",
+            "kernel": f"{GUESTS}/web.elf",
+            "cmdline": f"hostname={name} ip={address}/24 gw={SERVER} {switches}".strip(),
+            "nic": list(bridges), "ttl": ttl, "wait_limit": 60000, "response_delay": 0.05, **more}
+
+
 def tiny(name, address, kind="pv", ttl=60, **more):
     """The guest that blocks at once, without a nic."""
     return {"name": name, "dns": f"{name}.test", "ip": address, "type": kind, "memory": "8M",
