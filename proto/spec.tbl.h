@@ -57,8 +57,8 @@ SPEC_KEY(wait_for_key_limit, SECONDS, 0, 3600000, "longest wait for that key; 10
 SPEC_KEY(ready_port, NUMBER, 1, 65535, "TCP port that takes connections when it is ready")
 SPEC_KEY(ready_port_limit, SECONDS, 0, 3600000, "longest wait for that port; 10 if not given")
 SPEC_KEY(frame_limit, SECONDS, 0, 3600000,
-	 "longest wait for the first frame from its nics; 60 if not given; of a restored one, until "
-	 "its first nic is connected again, 3 s at most")
+	 "longest wait for the first frame from its nics, or, of a restored one, until its first nic "
+	 "is connected again; 60 if not given")
 SPEC_KEY(response_delay, SECONDS, 0, 60000, "seconds to wait, once it is ready, before the answer")
 SPEC_KEY(wait_limit, MSEC, 0, 60000, "longest time in ms that an answer is held")
 SPEC_KEY(stop_mode, STOP, 0, 0, "how it is put away; destroy if not given")

@@ -15,7 +15,6 @@
 #define KEY_LIMIT   INT64_C(10000) /* ms */
 #define PORT_LIMIT  INT64_C(10000)
 #define FRAME_LIMIT INT64_C(60000)
-#define NIC_LIMIT   INT64_C(3000) /* of a restored one's */
 #define ANSWER_TIME USEC_PER_SEC /* that an adopted one has at least, to show a sign */
 
 static const struct {
@@ -78,8 +77,6 @@ static uint64_t limit(const struct service *service, enum ready_sign sign)
 		     : sign == READY_PORT ? service_given(spec->ready_port_limit, PORT_LIMIT)
 					  : service_given(spec->frame_limit, FRAME_LIMIT);
 
-	if (sign == READY_FRAME && restored(service) && ms > NIC_LIMIT)
-		ms = NIC_LIMIT;
 	return (uint64_t)ms * USEC_PER_MSEC;
 }
 

@@ -3,7 +3,7 @@
  * of a vif, each only if asked for and no longer than its own limit. The frame is awaited where
  * there is a nic and neither of the others is asked for. A sign that does not come within its
  * limit is written down and taken as given. Of a restored guest its port is awaited, or else,
- * in place of the frame, that its first nic is connected again, 3 s at most.
+ * in place of the frame, that its first nic is connected again.
  *
  * A guest that a survey found is looked at in the same way, its limits and its delay counting from
  * when it was created; what must be ready by now is not.
