@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "toolstack/libxl/crew.h"
+#include "toolstack/libxl/fork.h"
 #include "toolstack/libxl/images.h"
 #include "toolstack/libxl/inside.h"
 #include "toolstack/libxl/keys.h"
@@ -185,6 +186,7 @@ static int open_all(struct backend *backend, const struct backend_config *config
 	unsigned workers = config->boots < WORKERS_MAX ? config->boots : WORKERS_MAX;
 	struct loop *loop = backend->loop;
 
+	fork_init(FORK_LOCK);
 	if (config->suspend_dir && (backend->images = images_open(config->suspend_dir, err)) < 0)
 		return -1;
 	if (!(backend->deaths = deaths_new(loop, guest_on_death, backend, err)) ||

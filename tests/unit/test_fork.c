@@ -1,0 +1,88 @@
+/* toolstack: a child of ours does not inherit a lock that libxl takes. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "toolstack/libxl/fork.h"
+
+#define LOCKED 2
+
+/* As libxl's child: opens the lock, waits for it, and has it when its owner lets go. */
+static void child(const char *path, int ready, int go)
+{
+	int fd = open(path, O_RDWR | O_CREAT, 0666);
+	char c = 0;
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) /* it is the parent's */
+		_exit(LOCKED);
+	if (write(ready, &c, 1) != 1 || read(go, &c, 1) != 1)
+		_exit(LOCKED + 1);
+	_exit(flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : 1);
+}
+
+static void test_lock(void **state)
+{
+	char path[] = "/tmp/jitsu-test-fork-XXXXXX", c = 0;
+	int lock = mkstemp(path), ready[2], go[2], status;
+	pid_t pid;
+
+	(void)state;
+	assert_true(lock >= 0);
+	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(go), 0);
+	fork_init(path);
+	assert_int_equal(flock(lock, LOCK_EX), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		child(path, ready[1], go[0]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	unlink(path); /* as libxl does */
+	close(lock);
+	assert_int_equal(write(go[1], &c, 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	for (int i = 0; i < 2; i++) {
+		close(ready[i]);
+		close(go[i]);
+	}
+}
+
+/* Nothing else is closed, and no file of that name is no matter. */
+static void test_others(void **state)
+{
+	int fd = open("/dev/null", O_RDONLY), status;
+	pid_t pid;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		fork_init(i == 0 ? "/nowhere/lock" : "/dev/zero");
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			_exit(fcntl(fd, F_GETFD) < 0 || fcntl(STDERR_FILENO, F_GETFD) < 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_others),
+	};
+
+	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
+}
