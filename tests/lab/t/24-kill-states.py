@@ -107,6 +107,11 @@ class Journal:
         self.read()
         self.steps = set()
 
+    def forget(self, name):
+        """It was removed, and is a new one."""
+        self.read()
+        self.phases.pop(name, None)
+
     def began_anew(self):
         """The engine: it knows nothing yet."""
         self.next_case()
@@ -446,6 +451,7 @@ def removed(world, name):
     wait_for(LIMIT, lambda: name not in domains().values(), f"{name}'s domain to go with it")
     uuid = world.before["services"][name][2]
     call("service.add", dict(SPECS[name], uuid=uuid))
+    world.journal.forget(name)
 
 
 @case
@@ -572,6 +578,10 @@ def kill_in_each_state(only):
     for state in STATES:
         note(f"{state:11}" + "".join(f"{hits[state, victim]:>10}" for victim in VICTIMS))
     same("troubles", [], troubles)
+    if not only:
+        without = [(state, victim) for state in STATES for victim in VICTIMS if not hits[state, victim]]
+        same("states in which it was not killed", [], without)
+        same("at least 50 kills", True, sum(kills.values()) >= 50)
 
 
 prepare_files()
