@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
 
@@ -116,4 +117,33 @@ void device_remove(struct xen *xen, uint32_t domid, const char *kind)
 	xs_rm(xen->store, XBT_NULL, path);
 	snprintf(path, sizeof path, "/local/domain/0/backend/%s/%u", kind, domid);
 	xs_rm(xen->store, XBT_NULL, path);
+}
+
+/* It is, or will not be any more. */
+static bool is_connected(struct xen *xen, const char *path)
+{
+	cleanup_free char *state = xs_read(xen->store, XBT_NULL, path, NULL);
+
+	return state && atoi(state) >= XenbusStateConnected;
+}
+
+bool device_connected(struct xen *xen, uint32_t domid, const char *kind)
+{
+	char path[DEVICE_PATH_SIZE];
+	unsigned count = 0;
+	cleanup_free char **numbers = NULL;
+
+	snprintf(path, sizeof path, "/local/domain/%u/device/%s", domid, kind);
+	numbers = xs_directory(xen->store, XBT_NULL, path, &count);
+	for (unsigned i = 0; numbers && i < count; i++) {
+		snprintf(path, sizeof path, "/local/domain/%u/device/%s/%s/state", domid, kind,
+			 numbers[i]);
+		if (!is_connected(xen, path))
+			return false;
+		snprintf(path, sizeof path, "/local/domain/0/backend/%s/%u/%s/state", kind, domid,
+			 numbers[i]);
+		if (!is_connected(xen, path))
+			return false;
+	}
+	return true;
 }

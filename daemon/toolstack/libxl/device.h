@@ -6,6 +6,7 @@
 #ifndef JITSU_TOOLSTACK_LIBXL_DEVICE_H
 #define JITSU_TOOLSTACK_LIBXL_DEVICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <xenstore.h>
 
@@ -43,5 +44,9 @@ int device_write(struct xen *xen, int (*fill)(xs_transaction_t transaction, void
 /* Takes away all of a kind that were written so, also from a domain that is gone; the backend lets
  * go of the guest. */
 void device_remove(struct xen *xen, uint32_t domid, const char *kind);
+
+/* Whether all of a kind that the guest has are connected, at both ends. False also for one that the
+ * guest has no driver for. */
+bool device_connected(struct xen *xen, uint32_t domid, const char *kind);
 
 #endif

@@ -1,12 +1,17 @@
 #include "toolstack/libxl/sleep.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "toolstack/libxl/build.h"
+#include "toolstack/libxl/device.h"
 #include "toolstack/libxl/images.h"
 #include "toolstack/libxl/xen.h"
+
+#define CONNECT_LIMIT 3000 /* ms: there may be no driver for a device */
+#define CONNECT_STEP  5
 
 int sleep_pause(struct xen *xen, uint32_t domid, struct error *err)
 {
@@ -80,6 +85,19 @@ static int save(struct xen *xen, uint32_t domid, int images, const uint8_t uuid[
 	return images_keep(images, uuid, mark.digest, fd, err);
 }
 
+/* A Linux guest that is told to suspend while its drivers resume from the last time may come back
+ * without its network, or not at all. */
+static void await_devices(struct xen *xen, uint32_t domid)
+{
+	struct timespec pause = { .tv_nsec = CONNECT_STEP * 1000000 };
+
+	for (unsigned past = 0;
+	     past < CONNECT_LIMIT && look(xen, domid) == RUNS &&
+	     !(device_connected(xen, domid, "vif") && device_connected(xen, domid, "vbd"));
+	     past += CONNECT_STEP)
+		nanosleep(&pause, NULL);
+}
+
 /* As it was before. */
 static void undo(struct xen *xen, uint32_t domid, bool paused)
 {
@@ -113,6 +131,7 @@ enum sleep_end sleep_suspend(struct xen *xen, uint32_t domid, bool paused, int i
 		set_mark(xen, domid, false);
 		return SLEEP_FAILED;
 	}
+	await_devices(xen, domid);
 	if (save(xen, domid, images, uuid, err) < 0) {
 		enum state state = look(xen, domid);
 

@@ -24,9 +24,9 @@ int sleep_shut_down(struct xen *xen, uint32_t domid, struct error *err);
 enum sleep_end { SLEEP_FAILED = -1, SLEEP_SUSPENDED, SLEEP_DIED };
 
 /*
- * Writes its image into the folder `images` and destroys it. SLEEP_DIED: it ended by itself
- * meanwhile, or was gone, and is destroyed. SLEEP_FAILED, with an error: it goes on as before, and
- * there is no image.
+ * Writes its image into the folder `images`, once its devices are connected, and destroys it.
+ * SLEEP_DIED: it ended by itself meanwhile, or was gone, and is destroyed. SLEEP_FAILED, with an
+ * error: it goes on as before, and there is no image.
  */
 enum sleep_end sleep_suspend(struct xen *xen, uint32_t domid, bool paused, int images,
 			     const uint8_t uuid[16], struct error *err);
