@@ -21,6 +21,7 @@
 #include "toolstack/libxl/disk.h"
 #include "toolstack/libxl/images.h"
 #include "toolstack/libxl/keys.h"
+#include "toolstack/libxl/xen.h"
 
 static const uint8_t one[16] = { 0xab, [15] = 1 }, two[16] = { [15] = 2 };
 
@@ -467,6 +468,22 @@ static void test_cpus(void **state)
 	read_cpus("99999999999999999999", 0, "up to 7");
 }
 
+/* What the administrator says about the way to xenstored holds. */
+static void test_way_to_xenstored(void **state)
+{
+	(void)state;
+	setenv("XENSTORED_PATH", "/run/elsewhere", 1);
+	xen_prefer_device();
+	assert_string_equal(getenv("XENSTORED_PATH"), "/run/elsewhere");
+	unsetenv("XENSTORED_PATH");
+	xen_prefer_device();
+	if (access("/dev/xen/xenbus", R_OK | W_OK) == 0)
+		assert_string_equal(getenv("XENSTORED_PATH"), "/dev/xen/xenbus");
+	else
+		assert_null(getenv("XENSTORED_PATH"));
+	unsetenv("XENSTORED_PATH");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,6 +499,7 @@ int main(void)
 		cmocka_unit_test(test_disk_numbers),
 		cmocka_unit_test(test_disks),
 		cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_way_to_xenstored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

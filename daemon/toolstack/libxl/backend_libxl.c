@@ -204,6 +204,7 @@ static struct backend *libxl_open(struct loop *loop, const struct backend_config
 
 	if (xen_present(err) < 0)
 		return NULL;
+	xen_prefer_device();
 	backend = calloc(1, sizeof *backend);
 	if (!backend) {
 		error_errno(err, "cannot open Xen");

@@ -90,6 +90,14 @@ int xen_present(struct error *err)
 			 files[1]);
 }
 
+void xen_prefer_device(void)
+{
+	static const char device[] = "/dev/xen/xenbus";
+
+	if (access(device, R_OK | W_OK) == 0)
+		setenv("XENSTORED_PATH", device, 0);
+}
+
 struct xen *xen_open(const libxl_osevent_hooks *hooks, void *hooks_arg, struct error *err)
 {
 	static const libxl_event_hooks events = { .event_occurs_mask = 0,

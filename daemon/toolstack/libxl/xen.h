@@ -26,6 +26,14 @@ struct xen {
 /* Is this a Xen dom0? 0, or -1 with an error that names what is missing. */
 int xen_present(struct error *err);
 
+/*
+ * Has libxenstore, here and in the programs that libxl starts, reach xenstored through the kernel's
+ * device (XENSTORED_PATH, xenstore_lib.h), unless the environment has it another way. Into a socket
+ * libxenstore writes a request in two or three parts, and xenstored runs for each; the device
+ * passes it on when it is whole. Before there are threads and connections.
+ */
+void xen_prefer_device(void);
+
 /* With hooks (which outlive it), libxl's descriptors are watched by who gives them; NULL for a
  * connection whose calls all block. NULL with an error. */
 struct xen *xen_open(const libxl_osevent_hooks *hooks, void *hooks_arg, struct error *err);
