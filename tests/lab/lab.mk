@@ -17,3 +17,9 @@ lab-another $(O)/another/jitsud:
 check-lab:
 	@mkdir -p $(O)
 	tests/lab/check --counts $(or $(COUNTS),$(O)/check-lab.counts) $(T)
+
+# What an original Synjitsu is to jitsud, for a test.
+$(O)/tests/lab/%: tests/lab/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) -o $@ $< $$(pkg-config --libs xenvchan)
