@@ -15,9 +15,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 sysconfdir ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 
-PKGS := libevent json-c libknot sqlite3 libmnl libcap-ng xenlight xlutil xenstore xentoollog xenvchan
+PKGS := libevent json-c libknot sqlite3 libmnl libcap-ng libseccomp xenlight xlutil xenstore xentoollog xenvchan
 HOST_PACKAGES := gcc libc6-dev make pkg-config git ca-certificates \
-	libevent-dev libjson-c-dev libknot-dev libsqlite3-dev libmnl-dev libcap-ng-dev \
+	libevent-dev libjson-c-dev libknot-dev libsqlite3-dev libmnl-dev libcap-ng-dev libseccomp-dev \
 	libxen-dev libcmocka-dev libasan8 libubsan1 valgrind python3 iproute2 \
 	bind9-dnsutils knot-dnsutils ldnsutils iputils-ping
 
@@ -84,7 +84,7 @@ $(O)/jitsuctl: $(call obj,$(CTL_SRC)) $(LIB)
 $(O)/synjitsu: $(call obj,synjitsu/main.c) $(LIB)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ \
-		$(shell pkg-config --libs libevent libmnl libcap-ng xenvchan xenstore)
+		$(shell pkg-config --libs libevent libmnl libcap-ng libseccomp xenvchan xenstore)
 
 $(LIB): $(call obj,$(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC) $(SYNJITSU_SRC))
 	@rm -f $@

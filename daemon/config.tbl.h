@@ -46,6 +46,7 @@ CONFIG(suspend_dir, 0, "suspend-dir", "suspend_dir", TEXT, 0, 0, "/var/lib/jitsu
 CONFIG(synjitsu, 0, "synjitsu", "synjitsu", TEXT, 0, 0, NULL, "DOMAIN", "UUID, name or number of the domain that a Synjitsu runs in, 0 is this host's; it holds the addresses of services that are being started")
 CONFIG(reserve, 0, "reserve", "reserve", NUMBER, 0, 1048576, "64", "MIB", "memory of the host, in MiB, that no guest gets; idle guests make room for a start")
 CONFIG(user, 0, "user", "user", TEXT, 0, 0, "jitsu", "USER", "user of the processes that need no privilege, when started as root")
+CONFIG(sandbox, 0, "sandbox", "sandbox", NUMBER, 0, 1, "1", "0|1", "let those processes make only the system calls that they need (seccomp)")
 CONFIG(log_level, 0, "log-level", "log_level", TEXT, 0, 0, "info", "LEVEL", "error, warning, info or debug")
 CONFIG(foreground, 0, "foreground", "", FLAG, 0, 1, "0", NULL, "stay in the foreground, log to standard error instead of syslog")
 CONFIG(config, 0, "config", "", TEXT, 0, 0, "/etc/jitsu/jitsud.conf", "FILE", "settings, in the syntax of xl.conf; need not exist unless given")

@@ -66,6 +66,7 @@ static int check_names(const struct config *config, struct room_resources *resou
 	if (spec_stop_find(config->mode) == SPEC_STOP_UNSET)
 		return error_field(err, ERROR_INPUT, "--mode", config->mode,
 				   "expected destroy, shutdown, suspend or pause");
+	resources->sandbox = config->sandbox;
 	for (size_t i = 0; i < ARRAY_SIZE(log_levels); i++) {
 		if (strcmp(config->log_level, log_levels[i].name) != 0)
 			continue;

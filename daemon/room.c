@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/link.h"
 #include "base/loop.h"
+#include "base/sandbox.h"
 #include "proto/usage.h"
 #include "supervise.h"
 
@@ -25,6 +26,7 @@ struct running {
 static const struct room_table {
 	int nice;
 	bool keeps_privilege;
+	enum sandbox sandbox;
 	void *(*open)(struct loop *loop, const struct room_resources *resources, struct error *err);
 	void (*connect)(void *room, enum room peer, int fd);
 	void (*close)(void *room);
@@ -137,9 +139,9 @@ static void toolstack_close(void *room)
 }
 
 static const struct room_table rooms[] = {
-	[ROOM_DNS] = { DNS_NICE, false, dns_open, dns_connect, dns_close, dns_host },
-	[ROOM_ENGINE] = { 0, false, engine_open, engine_connect, engine_close, NULL },
-	[ROOM_TOOLSTACK] = { 0, true, toolstack_open, toolstack_connect, toolstack_close, NULL },
+	[ROOM_DNS] = { DNS_NICE, false, SANDBOX_DNS, dns_open, dns_connect, dns_close, dns_host },
+	[ROOM_ENGINE] = { 0, false, SANDBOX_ENGINE, engine_open, engine_connect, engine_close, NULL },
+	[ROOM_TOOLSTACK] = { 0, true, SANDBOX_NONE, toolstack_open, toolstack_connect, toolstack_close, NULL },
 };
 
 static void on_peer(void *arg, const struct msg_peer *m)
@@ -220,7 +222,8 @@ int room_run(enum room room, int parent_fd, const struct room_resources *resourc
 		return SUPERVISE_HOPELESS;
 	}
 	running.room = running.table->open(running.loop, resources, &err);
-	if (!running.room) {
+	if (!running.room ||
+	    (resources->sandbox && sandbox_enter(running.table->sandbox, &err) < 0)) {
 		log_error("%s", err.text);
 		return SUPERVISE_HOPELESS;
 	}

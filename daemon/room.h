@@ -17,6 +17,7 @@ struct room_resources {
 	int usage_fd, lock_fd;
 	struct privilege_user user;
 	enum log_level log_level;
+	bool sandbox;
 };
 
 /* Runs until the parent says quit or is gone. Returns the exit status (see supervise.h). */

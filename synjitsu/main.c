@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/sandbox.h"
 #include "core.h"
 #include "door.h"
 #include "netlink.h"
@@ -333,7 +334,7 @@ static int confine(struct error *err)
 	    (geteuid() == 0 && capng_apply(CAPNG_SELECT_BOTH) < 0) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_errno(err, "cannot drop privileges");
-	return 0;
+	return sandbox_enter(SANDBOX_SYNJITSU, err);
 }
 
 static int start(struct synjitsu *s, const struct options *options, struct error *err)

@@ -38,7 +38,7 @@ def main():
         ["valgrind", "-q", "--leak-check=full", "--errors-for-leak-kinds=definite,possible",
          "--show-leak-kinds=definite,possible", "--error-exitcode=99", f"--log-file={folder}/%p.log",
          f"{O}/jitsud", "-x", "sim", "-l", str(free_port()), "-f", "0.0.0.0", "--control", control, "--user",
-         "nobody", "--persistdb", ":memory:", "--services-dir", folder, "--log-level", "warning",
+         "nobody", "--sandbox", "0", "--persistdb", ":memory:", "--services-dir", folder, "--log-level", "warning",
          "--foreground"],
         stderr=subprocess.PIPE, text=True)
     wait_for_socket(control, daemon)

@@ -64,6 +64,7 @@ for name, pid in (("dns", dns), ("engine", engine)):
     for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         same(f"{name}: {key}", 0, int(status[key], 16))
     same(f"{name}: NoNewPrivs", "1", status["NoNewPrivs"])
+    same(f"{name}: Seccomp, which is 2 for a filter", "2", status["Seccomp"])
     same(f"{name}: uids", [str(user.pw_uid)] * 4, status["Uid"].split())
     same(f"{name}: gids", [str(user.pw_gid)] * 4, status["Gid"].split())
     same(f"{name}: groups", [], [g for g in status["Groups"].split() if g != str(user.pw_gid)])
