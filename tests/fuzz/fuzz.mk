@@ -7,7 +7,7 @@ SRC := $(wildcard daemon/base/*.c daemon/dns/*.c proto/*.c) \
 	$(filter-out synjitsu/main.c,$(wildcard synjitsu/*.c))
 FLAGS := -std=gnu11 -D_GNU_SOURCE -I. -Idaemon -Itests/unit -O1 -g -fno-omit-frame-pointer
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
-LIBS = $(shell pkg-config --libs libevent json-c libknot libmnl libcap-ng xenvchan xenstore) \
+LIBS = $(shell pkg-config --libs libevent json-c libknot libmnl libcap-ng libseccomp xenvchan xenstore) \
 	-lcmocka -pthread
 
 fuzzers: $(HARNESSES:%=$(O)/fuzz/%)
