@@ -146,10 +146,12 @@ static void flush(struct synjitsu *s)
 
 			if (!s->stalled)
 				s->stalled = now;
-			if (now - s->stalled > STALL_USEC)
+			if (now - s->stalled > STALL_USEC) {
+				s->retry = RETRY_LAST; /* its ring is there, it is not */
 				leave(s);
-			else
+			} else {
 				timer_set(s->timer, DRAIN_USEC);
+			}
 			return;
 		}
 		s->stalled = 0;

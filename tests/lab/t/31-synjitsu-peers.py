@@ -6,6 +6,7 @@
 
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -81,7 +82,7 @@ peer = subprocess.Popen([PEER, "stall"], stdout=subprocess.PIPE, text=True)
 same("the stalled peer", "serves\n", peer.stdout.readline())
 says("connected to an original")
 many = [f"10.0.3.{i}" for i in range(1, 61)]
-call("service.add", {**tiny("many", "10.0.3.1"), "ip": many, "nic": ["xenbr0"], "frame_limit": 100, "use_synjitsu": True})
+call("service.add", {**tiny("many", "10.0.3.1"), "ip": many, "nic": ["xenbr0"], "frame_limit": 0.1, "use_synjitsu": True})
 toolstack = jitsu.room(daemon, "toolstack")
 size = kilobytes(toolstack)
 for _ in range(4):
@@ -96,12 +97,13 @@ done(daemon, "one", "two", "without", "asleep", "many")
 # --- in a Linux driver domain ---------------------------------------------------------------------
 def driver_initrd():
     """The lab's, with Synjitsu and its libraries."""
-    libraries = re.findall(r"(/\S+) \(0x", run("ldd", "/usr/local/sbin/synjitsu"))
+    program = shutil.which("synjitsu")
+    libraries = re.findall(r"(/\S+) \(0x", run("ldd", program))
     os.makedirs("/root/add", exist_ok=True)
     for path in libraries:
         os.makedirs("/root/add" + os.path.dirname(path), exist_ok=True)
         run("cp", "-L", path, "/root/add" + path)
-    run("cp", "/usr/local/sbin/synjitsu", "/root/add/synjitsu")
+    run("cp", program, "/root/add/synjitsu")
     run("sh", "-c", f"cp {GUESTS}/driver.initrd driver.initrd; cd /root/add;"
         " find . | busybox cpio -o -H newc | gzip -1 >> \"$OLDPWD/driver.initrd\"")
 
