@@ -58,9 +58,18 @@ for name, number in (("late", 41), ("soon", 42)):
         syns += [count for (_, _, to), count in capture.syns.items() if to == f"10.0.0.{number}"]
         off(name)
     served = all_results.count("served")
+    call("service.start", {"name": name})
+    floor = []
+    for _ in range(6):
+        client = Client(2, f"10.0.0.{number}")
+        same("a client of a guest that is up", "served", client.result())
+        floor.append(1000 * (client.first_byte - client.start_time))
+    off(name)
     note(f"with Synjitsu, {name}: {served} of {len(all_results)} served;",
          f"ms from the port's first answer to the first byte: median {statistics.median(all_gaps or [0]):.0f},",
-         f"most {max(all_gaps or [0]):.0f}; SYNs of a connection: {sorted(set(syns))}")
+         f"{sum(gap < 300 for gap in all_gaps)} of {len(all_gaps)} under 300, most {max(all_gaps or [0]):.0f};",
+         f"a page of a guest that is up takes {statistics.median(floor[1:]):.0f};",
+         f"SYNs of a connection: {sorted(set(syns))}")
     if served != len(all_results):
         note(synjitsu.text()[-3000:])
     same(f"{name}: all served", ["served"] * len(all_results), all_results)

@@ -4,6 +4,7 @@
 # takes: 150
 # put: tests/lab/peer
 
+import gzip
 import os
 import re
 import shutil
@@ -95,17 +96,31 @@ peer.wait()
 done(daemon, "one", "two", "without", "asleep", "many")
 
 # --- in a Linux driver domain ---------------------------------------------------------------------
+def cpio(path, mode, data=b""):
+    """An entry of an initrd: Linux, Documentation/driver-api/early-userspace/buffer-format.rst."""
+    name = path.encode() + b"\0"
+    fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)
+    head = b"070701" + b"".join(b"%08X" % f for f in fields) + name
+    return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
+
+
 def driver_initrd():
     """The lab's, with Synjitsu and its libraries."""
     program = shutil.which("synjitsu")
-    libraries = re.findall(r"(/\S+) \(0x", run("ldd", program))
-    os.makedirs("/root/add", exist_ok=True)
-    for path in libraries:
-        os.makedirs("/root/add" + os.path.dirname(path), exist_ok=True)
-        run("cp", "-L", path, "/root/add" + path)
-    run("cp", program, "/root/add/synjitsu")
-    run("sh", "-c", f"cp {GUESTS}/driver.initrd driver.initrd; cd /root/add;"
-        " find . | busybox cpio -o -H newc | gzip -1 >> \"$OLDPWD/driver.initrd\"")
+    files = {path: path for path in re.findall(r"(/\S+) \(0x", run("ldd", program))}
+    files["/synjitsu"] = program
+    folders = sorted({folder for path in files for folder in parents(path)})
+    archive = b"".join(cpio(folder, 0o40755) for folder in folders)
+    for path, source in files.items():
+        with open(source, "rb") as file:
+            archive += cpio(path.lstrip("/"), 0o100755, file.read())
+    with open(f"{GUESTS}/driver.initrd", "rb") as base, open("driver.initrd", "wb") as file:
+        file.write(base.read() + gzip.compress(archive + cpio("TRAILER!!!", 0), 1))
+
+
+def parents(path):
+    parts = path.strip("/").split("/")[:-1]
+    return ["/".join(parts[:i + 1]) for i in range(len(parts))]
 
 
 def driver_domain():
