@@ -22,6 +22,8 @@ const char *room_name(enum room room);
 enum message_service_flags {
 	MESSAGE_SERVICE_PTR = 1,      /* its addresses' names are answered too */
 	MESSAGE_SERVICE_WAKE_ANY = 2, /* a query for a type that it has not starts it as well */
+	MESSAGE_SERVICE_ALWAYS =
+		4, /* answered at once, asleep or not: packets start it, not queries */
 };
 
 /* Of the message hold: let go; tell of packets; keep them for a guest on its way; it is up. */
@@ -38,15 +40,15 @@ struct bytes {
 	uint32_t size;
 };
 
-#define U8(f) uint8_t f;
-#define U16(f) uint16_t f;
-#define U32(f) uint32_t f;
-#define U64(f) uint64_t f;
-#define TEXT(f) const char *f;
+#define U8(f)	 uint8_t f;
+#define U16(f)	 uint16_t f;
+#define U32(f)	 uint32_t f;
+#define U64(f)	 uint64_t f;
+#define TEXT(f)	 const char *f;
 #define BYTES(f) struct bytes f;
-#define MESSAGE(name, from, to, fields, meaning) \
-	struct msg_##name {                      \
-		fields                           \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	struct msg_##name {                                                                        \
+		fields                                                                             \
 	};
 #include "proto/message.tbl.h"
 #undef MESSAGE
@@ -68,7 +70,7 @@ enum message_type {
 /* What a process does with each message it takes; NULL: not taken here. Views in the message are
  * valid during the call. */
 struct message_handlers {
-#define MESSAGE(name, from, to, fields, meaning) \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
 	void (*name)(void *arg, const struct msg_##name *m);
 #include "proto/message.tbl.h"
 #undef MESSAGE
@@ -80,13 +82,13 @@ struct message_handlers {
 int message_dispatch(const uint8_t *data, size_t size, const struct message_handlers *handlers,
 		     void *arg, struct error *err);
 
-/* The same with each of the messages of a list such as that of `services`. Goes on behind one that is
- * malformed, and ends at what is no list: -1 with the last error. */
+/* The same with each of the messages of a list such as that of `services`. Goes on behind one that
+ * is malformed, and ends at what is no list: -1 with the last error. */
 int message_dispatch_list(struct bytes list, const struct message_handlers *handlers, void *arg,
 			  struct error *err);
 
 /* Writers: send or queue on the link (see link_send). */
-#define MESSAGE(name, from, to, fields, meaning) \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
 	void message_send_##name(struct link *link, const struct msg_##name *m);
 #include "proto/message.tbl.h"
 #undef MESSAGE

@@ -77,7 +77,7 @@ SPEC_KEY(on_reboot, FATE, 0, 0, "when it reboots; restart if not given")
 SPEC_KEY(on_crash, FATE, 0, 0, "when it crashes; destroy if not given")
 SPEC_KEY(use_synjitsu, BOOL, 0, 0, "hold what comes for it while it starts (needs --synjitsu)")
 SPEC_KEY(wake, TEXTS, 0, 2,
-	 "what starts it: dns, packet (needs --synjitsu), or both; dns if not given")
+	 "what starts it: dns, packet (needs --synjitsu; without dns, queries are answered at once), or both; dns if not given")
 SPEC_KEY(ports, TEXTS, 0, 32, "ports whose packets start it, with wake packet; any if not given")
 /* The simulated backend's, refused by the others. */
 SPEC_KEY(sim_boot, MSEC, 0, 600000, "sim: ms to build the domain")

@@ -20,8 +20,8 @@
  *                         name, and so is answered, refused, forwarded, or waits and is wanted
  *   forget                as service, with nothing in its place
  *   table_end             as service, for everybody: the new table has taken the old one's place.
- *                         Until then the old one answers. What is in both stays where it is, marked,
- *                         with its new state beside the old; only what differs is held apart
+ *                         Until then the old one answers. What is in both stays where it is,
+ * marked, with its new state beside the old; only what differs is held apart
  *
  * and the races, each with what makes it harmless:
  *
@@ -122,13 +122,12 @@ struct dns *dns_new(struct loop *loop, const struct dns_config *config, struct e
 	dns->hot = (struct hot){ .table = (struct table *const *)&dns->table,
 				 .usage = dns->usage,
 				 .rate = dns->rate,
-				 .cookies = dns->settings->cookies.enabled ?
-						    &dns->settings->cookies :
-						    NULL };
+				 .cookies = dns->settings->cookies.enabled ? &dns->settings->cookies
+									   : NULL };
 	if (config->threads > 1)
 		hot_share(&dns->hot);
-	dns->listener = listen_new(loop, config, config->long_way ? NULL : &dns->hot, answer_query,
-				   dns);
+	dns->listener =
+		listen_new(loop, config, config->long_way ? NULL : &dns->hot, answer_query, dns);
 	dns->forward = forward_new(loop, elsewhere_forwarded, dns);
 	dns->allow_recursion = config->allow_recursion;
 	if (!dns->listener || !dns->alone || !dns->wire || !dns->wait || !dns->table ||
@@ -410,9 +409,9 @@ static bool set_next(struct dns *dns, uint32_t id, bool ready, const char *messa
 	if (!dns->next)
 		return false;
 	if ((service = table_get(dns->next, id)))
-		service->ready = ready;
+		service->ready = table_counts_as_ready(service, ready);
 	else if ((service = table_kept(dns->table, id)))
-		service->next_ready = ready;
+		service->next_ready = table_counts_as_ready(service, ready);
 	else
 		unknown(id, message);
 	return true;
@@ -421,7 +420,7 @@ static bool set_next(struct dns *dns, uint32_t id, bool ready, const char *messa
 static void set_ready(struct dns *dns, struct table_service *service, bool ready)
 {
 	hot_lock(&dns->hot);
-	service->ready = ready;
+	service->ready = table_counts_as_ready(service, ready);
 	hot_unlock(&dns->hot);
 }
 

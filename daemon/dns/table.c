@@ -411,7 +411,7 @@ int table_put(struct table *table, const struct msg_service *m, struct table_ser
 					   .v4_count = (uint16_t)v4,
 					   .v6_count = (uint16_t)v6,
 					   .flags = m->flags,
-					   .ready = m->ready,
+					   .ready = m->ready || m->flags & MESSAGE_SERVICE_ALWAYS,
 					   .name_count = count };
 	wait_queue_init(&service->waiters);
 	memcpy(service->data, refs, count * sizeof *refs);
@@ -499,7 +499,7 @@ bool table_keep(struct table *table, const struct msg_service *m)
 	    !same_addresses(service, m->addresses))
 		return false;
 	service->kept = table->transfer;
-	service->next_ready = m->ready;
+	service->next_ready = table_counts_as_ready(service, m->ready);
 	return true;
 }
 

@@ -32,6 +32,12 @@ struct table_service {
 	uint32_t data[]; /* references to names; then addresses, 4 and 16 bytes each */
 };
 
+/* Is it answered at once? */
+static inline bool table_counts_as_ready(const struct table_service *service, bool ready)
+{
+	return ready || service->flags & MESSAGE_SERVICE_ALWAYS;
+}
+
 struct table_name {
 	uint32_t service_count; /* 0: not ours, it only lies above names that are (RFC 4592) */
 	/* table.c's */

@@ -9,7 +9,7 @@
 #include "proto/message.h"
 #include "proto/spec.h"
 
-#define NAMES_MAX     (64 * 256)	 /* see spec.tbl.h */
+#define NAMES_MAX     (64 * 256) /* see spec.tbl.h */
 #define ADDRESSES_MAX (64 * 17)
 #define ONE_MAX	      (NAMES_MAX + ADDRESSES_MAX + 64)
 #define MESSAGE_FILL  (48 * 1024) /* several of them fit the socket */
@@ -39,6 +39,8 @@ static uint8_t flags_of(const struct engine *engine, const struct spec *spec)
 		flags |= MESSAGE_SERVICE_PTR;
 	if (spec->wake_any)
 		flags |= MESSAGE_SERVICE_WAKE_ANY;
+	if (!spec_wakes_by(spec, SPEC_WAKE_DNS))
+		flags |= MESSAGE_SERVICE_ALWAYS;
 	return flags;
 }
 
@@ -106,9 +108,9 @@ void tell_send(struct tell_bundle *bundle, struct link *dns)
 			memcpy(&size, bundle->data + at, sizeof size);
 			at += sizeof size + size;
 		} while (at < bundle->size && at - start < MESSAGE_FILL);
-		message_send_services(dns, &(struct msg_services){
-						   .list = { bundle->data + start,
-							     (uint32_t)(at - start) } });
+		message_send_services(dns,
+				      &(struct msg_services){ .list = { bundle->data + start,
+									(uint32_t)(at - start) } });
 	}
 	bundle->size = 0;
 }

@@ -1,7 +1,7 @@
 /* Queries that wait, and what the engine is told: dns.c's rules and races, line by line. */
 #include "tests/unit/test_dns.h"
 
-#define NAME "www.example.org"
+#define NAME   "www.example.org"
 #define ANSWER "0 aa; 10.0.0.1 60"
 
 static const struct service asleep[] = {
@@ -220,6 +220,33 @@ static void test_retire(void **state)
 	finish(w);
 }
 
+/* Whom packets start: its address is held while it sleeps, so nobody needs to wait for an answer. */
+static void test_always(void **state)
+{
+	static const struct service held[] = {
+		{ .id = 1, .names = NAME, .addresses = "10.0.0.1", .flags = MESSAGE_SERVICE_ALWAYS },
+	};
+	struct world *w = world_new(NULL, 0);
+
+	(void)state;
+	tell_table(w, held, 1);
+	fd = caller(SOCK_DGRAM, &w->udp);
+	ask(fd, 1, NAME, WIRE_A, 0);
+	expect_answer(w, fd, 1, ANSWER);
+	tell(w, ready, 1);
+	tell(w, retire, 1);
+	expect_heard(w, "retired 1;");
+	ask(fd, 2, NAME, WIRE_A, 0);
+	expect_answer(w, fd, 2, ANSWER);
+	tell(w, asleep, 1);
+	ask(fd, 3, NAME, WIRE_A, 0);
+	expect_answer(w, fd, 3, ANSWER);
+	tell_table(w, held, 1);
+	ask(fd, 4, NAME, WIRE_A, 0);
+	expect_answer(w, fd, 4, ANSWER);
+	finish(w);
+}
+
 static void test_retire_while_somebody_waits(void **state)
 {
 	struct world *w = start();
@@ -398,8 +425,7 @@ static void test_engine_gone_and_back(void **state)
 	for (int i = 0; i < 3; i++) {
 		assert_true(get_packet(w, fd, &p, PATIENCE));
 		ids |= 1u << p.data[1];
-		assert_string_equal(describe(&p),
-				    p.data[1] == 4 ? "5" : "0 aa; 10.0.0.2 60");
+		assert_string_equal(describe(&p), p.data[1] == 4 ? "5" : "0 aa; 10.0.0.2 60");
 	}
 	assert_int_equal(ids, 1 << 3 | 1 << 4 | 1 << 7);
 	ask(fd, 6, "up.example.org", WIRE_A, 0);
@@ -613,6 +639,7 @@ int main(void)
 		cmocka_unit_test(test_late_ones_are_told_at_once),
 		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_retire),
+		cmocka_unit_test(test_always),
 		cmocka_unit_test(test_retire_while_somebody_waits),
 		cmocka_unit_test(test_asleep_without_waiters),
 		cmocka_unit_test(test_forget),

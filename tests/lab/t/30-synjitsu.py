@@ -119,6 +119,11 @@ for mode in ("destroy", "pause", "suspend"):
             same(f"woken from {state} by {what}, {'warm' if warm else 'empty'} entry", "served", result)
 neighbour(1, "10.0.0.44", None)
 same("a service without a name", "served", Client(1, "10.0.0.44").result())
+call("service.add", service("held", 45, wake=["packet"]))
+same("the address of one that only packets start", ["10.0.0.45"], jitsu.ask("held.test").addresses)
+same("and its state", "off", get("held")["state"])
+same("its client", "served", Client(1, "10.0.0.45").result())
+off("held")
 
 # --- Synjitsu dies in the middle --------------------------------------------------------------------
 off("late")
@@ -130,7 +135,7 @@ note("Synjitsu killed and started again while a guest boots:", asked.result())
 wait_for(jitsu.PATIENCE, lambda: get("late")["state"] == "ready", "the boot to go on")
 zombies = [d for d, name in domains().items() if not name]
 same("zombies", [], zombies)
-for name in ("late", "soon", "packet", "nodns"):
+for name in ("late", "soon", "packet", "nodns", "held"):
     call("service.remove", {"name": name})
 wait_for(jitsu.PATIENCE, lambda: not domains(), "all domains to go")
 jitsu.stop_jitsud(daemon)
