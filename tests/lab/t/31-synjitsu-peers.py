@@ -114,8 +114,9 @@ def driver_initrd():
     for path, source in files.items():
         with open(source, "rb") as file:
             archive += cpio(path.lstrip("/"), 0o100755, file.read())
-    with open(f"{GUESTS}/driver.initrd", "rb") as base, open("driver.initrd", "wb") as file:
-        file.write(base.read() + gzip.compress(archive + cpio("TRAILER!!!", 0), 1))
+    # One gzip member: libxenguest unpacks it for a PV guest, and drops what follows the first.
+    with gzip.open(f"{GUESTS}/driver.initrd") as base, gzip.open("driver.initrd", "wb", 1) as file:
+        file.write(base.read() + archive + cpio("TRAILER!!!", 0))
 
 
 def parents(path):
