@@ -186,7 +186,7 @@ call("service.add", service("late", 45, wait_limit=700, use_synjitsu=True, switc
 
 
 class Flood(threading.Thread):
-    """1,000 SYNs a second from spoofed clients, from client 5's network."""
+    """1,000 SYNs a second from 2,500 spoofed clients, from client 5's network."""
 
     def __init__(self, number):
         super().__init__(daemon=True)
@@ -194,20 +194,22 @@ class Flood(threading.Thread):
         self.start()
 
     def run(self):
-        s = raw(5)
+        s, frames = raw(5), [self.frame(i) for i in range(2500)]
         began = now()
-        to = bytes.fromhex(mac_of(self.number).replace(":", ""))
-        target = bytes((10, 0, 0, self.number))
         while self.go:
-            source = bytes((10, 0, 4 + self.sent // 250 % 250, 1 + self.sent % 250))
-            tcp = struct.pack(">HHIIBBHHH", 1024 + self.sent % 60000, 80, self.sent, 0, 0x50, 2, 8192, 0, 0)
-            ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0, source, target)
-            s.send(to + b"\x02\x00\x00\x00\x00\x05\x08\x00" + ip[:10] + checksum(ip) + ip[12:]
-                   + tcp[:16] + checksum(source + target + b"\0\6\0\x14" + tcp) + tcp[18:])
+            s.send(frames[self.sent % len(frames)])
             self.sent += 1
             while self.sent > 1000 * (now() - began):
                 time.sleep(0.002)
         self.rate = self.sent / (now() - began)
+
+    def frame(self, i):
+        to = bytes.fromhex(mac_of(self.number).replace(":", ""))
+        source, target = bytes((10, 0, 4 + i // 250, 1 + i % 250)), bytes((10, 0, 0, self.number))
+        tcp = struct.pack(">HHIIBBHHH", 1024 + i, 80, i, 0, 0x50, 2, 8192, 0, 0)
+        ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0, source, target)
+        return (to + b"\x02\x00\x00\x00\x00\x05\x08\x00" + ip[:10] + checksum(ip) + ip[12:]
+                + tcp[:16] + checksum(source + target + b"\0\6\0\x14" + tcp) + tcp[18:])
 
 
 def checksum(data):
