@@ -1,5 +1,6 @@
 /* toolstack: a child of ours does not inherit a lock that libxl takes. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "toolstack/libxl/fork.h"
 
 #define LOCKED 2
@@ -77,11 +79,59 @@ static void test_others(void **state)
 	close(fd);
 }
 
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int held[2];
+
+/* Another thread, in the middle of what takes a lock. */
+static void *hold_for_a_while(void *arg)
+{
+	pthread_mutex_lock(&mutex);
+	assert_int_equal(write(held[1], "", 1), 1);
+	usleep(400 * 1000);
+	pthread_mutex_unlock(&mutex);
+	return arg;
+}
+
+static void take(void)
+{
+	pthread_mutex_lock(&mutex);
+	pthread_mutex_unlock(&mutex);
+}
+
+/* The first children deadlock; who is given out does not, and nothing of the others is left. */
+static void test_usable(void **state)
+{
+	pthread_t thread;
+	int status;
+	pid_t pid;
+	char c;
+
+	(void)state;
+	log_open("test", LOG_LEVEL_ERROR);
+	alarm(60);
+	assert_int_equal(pipe(held), 0);
+	assert_int_equal(pthread_create(&thread, NULL, hold_for_a_while, NULL), 0);
+	assert_int_equal(read(held[0], &c, 1), 1);
+	pid = fork_usable(take);
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		take();
+		_exit(7);
+	}
+	assert_int_equal(waitpid(-1, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
+	assert_int_equal(waitpid(-1, &status, 0), -1);
+	pthread_join(thread, NULL);
+	alarm(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lock),
 		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_usable),
 	};
 
 	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);

@@ -1,11 +1,22 @@
 #include "toolstack/libxl/fork.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/log.h"
+
+/* A probe takes far below one; it doubles with each child that was given up. */
+#define PROBE_MS  250
+#define TRIES_MAX 8
 
 static const char *lock_path;
 
@@ -36,4 +47,64 @@ void fork_init(const char *path)
 	if (!registered && pthread_atfork(NULL, NULL, leave_lock) != 0)
 		abort();
 	registered = true;
+}
+
+static bool comes_up(int fd, int limit)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	char c;
+	int r;
+
+	do
+		r = poll(&ready, 1, limit);
+	while (r < 0 && errno == EINTR);
+	return r == 1 && read(fd, &c, 1) == 1;
+}
+
+/* Returns in both, as fork does; to the parent only if the child came up within `limit` ms, else
+ * with 0 for `*up` and no child. */
+static pid_t fork_once(void (*probe)(void), int limit, bool *up)
+{
+	int ends[2], error;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		close(ends[0]);
+		probe();
+		if (write(ends[1], "", 1) != 1)
+			_exit(1);
+		close(ends[1]);
+		return 0;
+	}
+	error = errno;
+	close(ends[1]);
+	*up = pid > 0 && comes_up(ends[0], limit);
+	close(ends[0]);
+	if (pid > 0 && !*up) {
+		kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	errno = error;
+	return pid;
+}
+
+pid_t fork_usable(void (*probe)(void))
+{
+	int limit = PROBE_MS;
+
+	for (unsigned i = 0; i < TRIES_MAX; i++, limit *= 2) {
+		bool up = false;
+		pid_t pid = fork_once(probe, limit, &up);
+
+		if (pid <= 0 || up)
+			return pid;
+		log_warning(
+			"a child inherited a lock that it would have waited for; another is made");
+	}
+	errno = EAGAIN;
+	return -1;
 }

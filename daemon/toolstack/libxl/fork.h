@@ -8,10 +8,22 @@
 #ifndef JITSU_TOOLSTACK_LIBXL_FORK_H
 #define JITSU_TOOLSTACK_LIBXL_FORK_H
 
+#include <sys/types.h>
+
 #define FORK_LOCK "/run/xen/domid-history.lock"
 
 /* From now on children of this process close at their birth what they have of the file `path`,
  * which must stay. Again: another path. Before there are threads. */
 void fork_init(const char *path);
+
+/*
+ * As fork(2), for libxl_childproc_hooks.fork_replacement. A child that does not exec deadlocks with
+ * a mutex that another thread has at the fork, and libxl's opens a new connection to Xen, which
+ * takes those of libxentoolcore and libxencall (handles.c, buffer.c). `probe` takes them; it is
+ * called in the child, and the child is given out once it has come back. One in which it does not
+ * come back soon is killed, and another one made. Blocks until then: not for the loop. -1 with
+ * errno.
+ */
+pid_t fork_usable(void (*probe)(void));
 
 #endif

@@ -7,10 +7,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xencall.h>
 #include <xentoollog.h>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "toolstack/libxl/fork.h"
 
 #define DEVELOP "for development without Xen use -x sim"
 
@@ -98,12 +100,30 @@ void xen_prefer_device(void)
 		setenv("XENSTORED_PATH", device, 0);
 }
 
+/* Opens what libxl's child opens, and takes a hypercall's buffer. */
+static void probe(void)
+{
+	xencall_handle *call = xencall_open(NULL, 0);
+
+	if (!call)
+		return;
+	xencall_free_buffer(call, xencall_alloc_buffer(call, 1));
+	xencall_close(call);
+}
+
+static pid_t fork_child(void *arg)
+{
+	(void)arg;
+	return fork_usable(probe);
+}
+
 struct xen *xen_open(const libxl_osevent_hooks *hooks, void *hooks_arg, struct error *err)
 {
 	static const libxl_event_hooks events = { .event_occurs_mask = 0,
 						  .disaster = xen_disaster };
 	static const libxl_childproc_hooks children = {
 		.chldowner = libxl_sigchld_owner_libxl_always_selective_reap,
+		.fork_replacement = fork_child,
 	};
 	struct xen *xen = calloc(1, sizeof *xen);
 	int rc;
