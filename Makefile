@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 sysconfdir ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 
-PKGS := libevent json-c libknot sqlite3 libmnl libcap-ng libseccomp xenlight xlutil xenstore xentoollog xencall xenvchan
+PKGS := libevent json-c libknot sqlite3 libmnl libcap-ng libseccomp xenlight xencontrol xlutil xenstore xentoollog xencall xenvchan
 HOST_PACKAGES := gcc libc6-dev make pkg-config git ca-certificates \
 	libevent-dev libjson-c-dev libknot-dev libsqlite3-dev libmnl-dev libcap-ng-dev libseccomp-dev \
 	libxen-dev libcmocka-dev libasan8 libubsan1 valgrind python3 iproute2 \

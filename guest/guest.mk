@@ -13,7 +13,7 @@ GUEST_CFLAGS := -std=gnu11 -O2 -ffreestanding -fno-strict-aliasing -mno-red-zone
 WEB_SRC := guest/web/start.S $(wildcard guest/web/*.c)
 
 .PHONY: guest
-guest: $(O)/guest/tiny.elf $(O)/guest/web.elf
+guest: $(O)/guest/tiny.elf $(O)/guest/web.elf $(O)/guest/boot.bin
 
 $(O)/guest/tiny.elf: guest/tiny/tiny.S guest/tiny/tiny.ld
 	@mkdir -p $(@D)
@@ -24,3 +24,7 @@ $(O)/guest/web.elf: $(WEB_SRC) $(wildcard guest/web/*.h) guest/web/web.ld guest/
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) $(GUEST_LDFLAGS) -T guest/web/web.ld -o $@ $(WEB_SRC)
 	strip $@
+
+$(O)/guest/boot.bin: guest/boot/boot.S
+	@mkdir -p $(@D)
+	$(CC) -m32 -nostdlib -static -no-pie -Wl,-Ttext=0x7c00,--build-id=none,--oformat=binary -o $@ guest/boot/boot.S

@@ -16,7 +16,8 @@
 
 /* What Xen takes beside a guest's memory, KiB. Measured: 84 for itself, 24 for each nic that is in
  * use. For the page tables of a guest that is not PV libxl gives 1 MiB for each of its processors
- * and 1 page for each MiB (libxl__get_required_paging_memory). */
+ * and 1 page for each MiB (libxl__get_required_paging_memory). Type hvm takes no more: 1400 beside
+ * 64 MiB, 1936 beside 192 with a nic and two disks; its device model's memory is domain 0's. */
 #define OWN   UINT64_C(192)
 #define PART  UINT64_C(64) /* a processor, nic or disk */
 #define PAGES 256	   /* one page of so many */

@@ -256,12 +256,14 @@ const char *image_unbootable(int fd, enum spec_type type)
 
 	if (!read_at(fd, magic, sizeof magic, 0))
 		return "no kernel: it is shorter than 4 bytes";
-	if (memcmp(magic, gzip, sizeof gzip) == 0)
+	if (type != SPEC_TYPE_HVM && memcmp(magic, gzip, sizeof gzip) == 0)
 		return NULL;
 	/* Linux Documentation/arch/x86/boot.rst: boot_flag and header. */
 	if (read_at(fd, flag, sizeof flag, 0x1fe) && flag[0] == 0x55 && flag[1] == 0xaa &&
 	    read_at(fd, setup, sizeof setup, 0x202) && memcmp(setup, "HdrS", sizeof setup) == 0)
 		return NULL;
+	if (type == SPEC_TYPE_HVM)
+		return "no kernel for type hvm: expected a bzImage, which the device model boots";
 	if (memcmp(magic, ELFMAG, SELFMAG) != 0)
 		return "no kernel: neither ELF nor bzImage, nor one of them compressed by gzip";
 	if (!read_header(&elf, fd))

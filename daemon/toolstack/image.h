@@ -29,7 +29,8 @@ char *image_read(const char *field, const char *path, size_t size, size_t *used,
 /*
  * What an open file is: NULL if Xen can boot it as a guest of that type, otherwise what it lacks
  * (a constant). ELF files are searched for Xen's notes (xen/include/public/elfnote.h) as libxc
- * does; a bzImage or a gzip-compressed file is taken at its magic.
+ * does; a bzImage or a gzip-compressed file is taken at its magic. An hvm guest's kernel is loaded
+ * by qemu, which knows only the bzImage.
  */
 const char *image_unbootable(int fd, enum spec_type type);
 

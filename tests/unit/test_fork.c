@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -126,12 +127,73 @@ static void test_usable(void **state)
 	alarm(0);
 }
 
+/* As libxl's child that waits for a device model, and the device model. */
+static void wait_for_child(int lock, int ready, int go)
+{
+	pid_t pid = fork_apart(fork());
+	sigset_t blocked;
+	char fine = 0;
+
+	if (pid > 0) {
+		waitpid(pid, NULL, 0);
+		_exit(0);
+	}
+	close(lock); /* as exec does */
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	fine = !sigismember(&blocked, SIGHUP) && signal(SIGINT, SIG_DFL) == SIG_DFL &&
+	       getsid(0) == getpid();
+	if (write(ready, &fine, 1) != 1 || read(go, &fine, 1) != 1)
+		_exit(1);
+	_exit(0);
+}
+
+static void test_apart(void **state)
+{
+	char path[] = "/tmp/jitsu-test-fork-XXXXXX", c = 0;
+	int lock = mkstemp(path), again = open(path, O_RDWR | O_CLOEXEC), ready[2], go[2], r = -1;
+	sigset_t all, before;
+	pid_t pid;
+
+	(void)state;
+	assert_true(lock >= 0 && again >= 0);
+	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(go), 0);
+	assert_int_equal(flock(lock, LOCK_EX), 0);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	signal(SIGINT, SIG_IGN);
+	pid = fork_apart(fork());
+	assert_true(pid >= 0);
+	if (pid == 0)
+		wait_for_child(lock, ready[1], go[0]);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	signal(SIGINT, SIG_DFL);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	assert_true(c);
+	close(lock);
+	/* It may still be about to. */
+	for (int i = 0; i < 10000 && r < 0; i++) {
+		r = flock(again, LOCK_EX | LOCK_NB);
+		usleep(1000);
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(write(go[1], &c, 1), 1);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	for (int i = 0; i < 2; i++) {
+		close(ready[i]);
+		close(go[i]);
+	}
+	close(again);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lock),
 		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_usable),
+		cmocka_unit_test(test_apart),
 	};
 
 	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);

@@ -179,6 +179,8 @@ static void test_other_kinds(void **state)
 	assert_null(unbootable(bzimage, sizeof bzimage, SPEC_TYPE_PV));
 	assert_null(unbootable(bzimage, sizeof bzimage, SPEC_TYPE_PVH));
 	assert_null(unbootable(gzip, sizeof gzip, SPEC_TYPE_PV));
+	assert_non_null(strstr(unbootable(gzip, sizeof gzip, SPEC_TYPE_HVM), "bzImage"));
+	assert_null(unbootable(bzimage, sizeof bzimage, SPEC_TYPE_HVM));
 	assert_non_null(
 		strstr(unbootable(text, sizeof text, SPEC_TYPE_PV), "neither ELF nor bzImage"));
 	assert_non_null(strstr(unbootable("", 0, SPEC_TYPE_PV), "shorter"));

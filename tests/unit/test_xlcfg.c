@@ -77,7 +77,7 @@ static void all_keys(void **state)
 	       "vif = [ 'mac=00:16:3e:01:02:03, bridge=br0,script=vif-bridge',\n"
 	       "  # the other one\n  'mac=00:16:3e:01:02:04,bridge=br1,type=vif',\n]\n"
 	       "disk=[ ]\ncpus=\"0-3,^1\"\npool=\"Pool-0\"\non_reboot=\"destroy\"\n"
-	       "on_watchdog=\"destroy\"\nacpi=1\n",
+	       "on_watchdog=\"destroy\"\nacpi=1\nvga=\"none\"\nvnc=0\nserial=\"pty\"\nboot=\"c\"\n",
 	       "",
 	       "{\"name\":\"web\",\"uuid\":\"11111111-2222-3333-4444-555555555555\","
 	       "\"kernel\":\"/k\",\"ramdisk\":\"$D/initrd\","
@@ -108,7 +108,7 @@ static void refusals(void **state)
 		  { "web.cfg:4: vfb: jitsud cannot honour this key\n",
 		    "web.cfg:5: pci: jitsud cannot honour this key\n",
 		    "web.cfg:7: device_model_args: jitsud cannot",
-		    "web.cfg:8: usb: jitsud cannot honour this key\n" } },
+		    "web.cfg:8: usb: \"1\": jitsud can honour only 0\n" } },
 		{ LEAST "maxmem=128\nmaxvcpus=4\non_crash=\"coredump-destroy\"\n",
 		  { "web.cfg:4: maxmem: \"128\": expected as memory, 64",
 		    "web.cfg:5: maxvcpus: \"4\": expected as vcpus, 1",

@@ -136,12 +136,17 @@ bool device_connected(struct xen *xen, uint32_t domid, const char *kind)
 	snprintf(path, sizeof path, "/local/domain/%u/device/%s", domid, kind);
 	numbers = xs_directory(xen->store, XBT_NULL, path, &count);
 	for (unsigned i = 0; numbers && i < count; i++) {
+		cleanup_free char *backend = NULL;
+
 		snprintf(path, sizeof path, "/local/domain/%u/device/%s/%s/state", domid, kind,
 			 numbers[i]);
 		if (!is_connected(xen, path))
 			return false;
-		snprintf(path, sizeof path, "/local/domain/0/backend/%s/%u/%s/state", kind, domid,
+		/* A vbd's may be qdisk. */
+		snprintf(path, sizeof path, "/local/domain/%u/device/%s/%s/backend", domid, kind,
 			 numbers[i]);
+		backend = xs_read(xen->store, XBT_NULL, path, NULL);
+		snprintf(path, sizeof path, "%s/state", backend ? backend : "");
 		if (!is_connected(xen, path))
 			return false;
 	}

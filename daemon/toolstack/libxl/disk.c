@@ -155,12 +155,16 @@ static int read_one(const char *text, libxl_device_disk *disk, struct error *err
 }
 
 /* Where Xen's build and the distributions put it. */
-static bool has_qemu(void)
+bool disk_has_qemu(void)
 {
 	static const char *const places[] = {
-		"/usr/lib/xen-4.17/bin/qemu-system-i386", "/usr/lib/xen/bin/qemu-system-i386",
-		"/usr/libexec/xen/bin/qemu-system-i386",  "/usr/local/lib/xen/bin/qemu-system-i386",
-		"/usr/libexec/qemu-system-i386",	  "/usr/bin/qemu-system-i386",
+		"/usr/libexec/xen-qemu-system-i386",
+		"/usr/lib/xen-4.17/bin/qemu-system-i386",
+		"/usr/lib/xen/bin/qemu-system-i386",
+		"/usr/libexec/xen/bin/qemu-system-i386",
+		"/usr/local/lib/xen/bin/qemu-system-i386",
+		"/usr/libexec/qemu-system-i386",
+		"/usr/bin/qemu-system-i386",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
@@ -198,13 +202,15 @@ int disk_read(const struct spec *spec, struct disks *out, struct error *err)
 					    disk->vdev);
 				goto fail;
 			}
-		if (is_ours(disk))
+		if (spec->type == SPEC_TYPE_HVM && disk->backend == LIBXL_DISK_BACKEND_UNKNOWN)
+			disk->backend = LIBXL_DISK_BACKEND_QDISK;
+		else if (spec->type != SPEC_TYPE_HVM && is_ours(disk))
 			continue;
 		disks.by_libxl = true;
-		if (!has_qemu()) {
+		if (!disk_has_qemu()) {
 			error_field(err, ERROR_INPUT, FIELD, text,
 				    "only raw files and block devices work without qemu, which is "
-				    "not there; install Xen's qemu (Debian: qemu-system-xen)");
+				    "not there; install " DISK_QEMU);
 			goto fail;
 		}
 	}

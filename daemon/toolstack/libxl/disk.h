@@ -1,7 +1,8 @@
 /*
  * Disks. Raw files (through a loop device) and block devices are given to blkback by us, in
  * xenstore, as the nics are: no script, no qemu. Other formats (qcow2, vhd, …) need qemu: then all
- * disks of the service are libxl's to do.
+ * disks of the service are libxl's to do. So are those of an hvm guest, whose device model shows
+ * them to its BIOS; it also serves them to the guest's own drivers, unless a disk says otherwise.
  *
  * `FILE@DEVICE` is a raw file or block device that the guest can write; FILE.iso one that it can
  * only read; FILE.qcow2 (.qcow, .vhd, .vdi no) that format. All else is
@@ -33,6 +34,10 @@ struct disks {
  */
 int disk_read(const struct spec *spec, struct disks *out, struct error *err);
 void disk_release(struct disks *disks);
+
+/* Is Xen's qemu there, which serves such disks and is the device model of hvm guests? */
+bool disk_has_qemu(void);
+#define DISK_QEMU "Xen's qemu (Debian: qemu-system-xen)"
 
 /* Gives a domain that has not run yet the disks that are ours to do; blocks until blkback has
  * opened them. 0, or -1 with an error. */

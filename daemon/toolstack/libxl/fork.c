@@ -7,7 +7,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -107,4 +109,50 @@ pid_t fork_usable(void (*probe)(void))
 	}
 	errno = EAGAIN;
 	return -1;
+}
+
+/* proc_pid_fdinfo(5) */
+static bool has_lock(int fd)
+{
+	char path[64], line[256];
+	bool found = false;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	while (file && !found && fgets(line, sizeof line, file))
+		found = strncmp(line, "lock:", 5) == 0;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static void close_locks(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder)))
+		if (*entry->d_name != '.' && has_lock(atoi(entry->d_name)))
+			close(atoi(entry->d_name));
+	if (folder)
+		closedir(folder);
+}
+
+pid_t fork_apart(pid_t pid)
+{
+	static bool is_child;
+	sigset_t none;
+
+	if (pid > 0 && is_child)
+		close_locks();
+	if (pid != 0)
+		return pid;
+	is_child = true;
+	setsid();
+	for (int i = 1; i < SIGRTMIN; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	return 0;
 }

@@ -26,4 +26,12 @@ void fork_init(const char *path);
  */
 pid_t fork_usable(void (*probe)(void));
 
+/*
+ * After a fork for libxl, with what it gave, which it returns. A device model outlives us: children
+ * are not of our terminal's group, and they hear signals, which our workers do not (libxl ends a
+ * device model by SIGHUP). It is the child of one that waits for it, also when we are killed; from
+ * there on that one has none of our locks, for which who comes after us waits.
+ */
+pid_t fork_apart(pid_t pid);
+
 #endif

@@ -28,14 +28,21 @@ static char *copy(const char *text)
 
 static int check_files(const struct spec *spec, struct plan *plan, struct error *err)
 {
-	if (spec->type == SPEC_TYPE_HVM)
-		return error_field(err, ERROR_INPUT, "type", "hvm",
-				   "expected pv or pvh: guests that need a device model are not "
-				   "offered by this version");
-	if (!spec->kernel)
+	bool hvm = spec->type == SPEC_TYPE_HVM;
+
+	if (hvm && !disk_has_qemu())
+		return error_field(
+			err, ERROR_INPUT, "type", "hvm",
+			"expected pv or pvh: this host has no device model; install " DISK_QEMU);
+	if (!spec->kernel && !(hvm && spec->disk.n))
 		return error_field(err, ERROR_INPUT, "kernel", NULL,
 				   "expected the path of a kernel");
-	if (image_check_kernel(spec->kernel, spec->type, &plan->kernel, err) < 0 ||
+	if (!spec->kernel && (spec->ramdisk || spec->cmdline))
+		return error_field(err, ERROR_INPUT, spec->ramdisk ? "ramdisk" : "cmdline",
+				   spec->ramdisk ? spec->ramdisk : spec->cmdline,
+				   "expected a kernel beside it: what a disk boots has its own");
+	if ((spec->kernel &&
+	     image_check_kernel(spec->kernel, spec->type, &plan->kernel, err) < 0) ||
 	    (spec->ramdisk && image_check_ramdisk(spec->ramdisk, &plan->ramdisk, err) < 0))
 		return -1;
 	return disk_read(spec, &plan->disks, err);
@@ -122,9 +129,10 @@ static int check_host(struct xen *xen, const struct spec *spec, struct plan *pla
 	guests -= guests < dom0.current_memkb ? guests : dom0.current_memkb;
 	if (rc)
 		return xen_error(xen, rc, err, "cannot ask Xen about the host");
-	if (spec->type == SPEC_TYPE_PVH && !host.cap_hvm)
-		return error_field(err, ERROR_INPUT, "type", "pvh",
-				   "this host's processor or firmware does not offer what pvh "
+	if (spec->type != SPEC_TYPE_PV && !host.cap_hvm)
+		return error_field(err, ERROR_INPUT, "type",
+				   spec->type == SPEC_TYPE_PVH ? "pvh" : "hvm",
+				   "this host's processor or firmware does not offer what it "
 				   "needs; expected pv");
 	if (spec->type == SPEC_TYPE_PV && !host.cap_pv)
 		return error_field(err, ERROR_INPUT, "type", "pv",
@@ -216,6 +224,7 @@ static void configure_devices(libxl_ctx *ctx, libxl_domain_config *config, const
 
 		libxl_device_nic_init(nic);
 		nic->devid = (int)i;
+		nic->nictype = LIBXL_NIC_TYPE_VIF;
 		nic->bridge = copy(spec->nic.v[i]);
 		nic->script = copy(plan->scripts[i]);
 		spec_mac(spec, i, nic->mac);
@@ -240,13 +249,35 @@ static void configure_cpus(libxl_ctx *ctx, libxl_domain_build_info *b_info, cons
 	}
 }
 
+/*
+ * A machine without a screen, keyboard or network card: the guest has paravirtual drivers, as the
+ * others. What its BIOS and boot loader say goes to the serial line, which is what `xl console`
+ * shows.
+ */
+static void configure_hvm(libxl_domain_build_info *b_info)
+{
+	b_info->device_model_version = LIBXL_DEVICE_MODEL_VERSION_QEMU_XEN;
+	b_info->u.hvm.vga.kind = LIBXL_VGA_INTERFACE_TYPE_NONE;
+	libxl_defbool_set(&b_info->u.hvm.vnc.enable, false);
+	libxl_defbool_set(&b_info->u.hvm.sdl.enable, false);
+	libxl_defbool_set(&b_info->u.hvm.spice.enable, false);
+	libxl_defbool_set(&b_info->u.hvm.usb, false);
+	libxl_defbool_set(&b_info->u.hvm.xen_platform_pci, true);
+	b_info->u.hvm.boot = copy("c");
+	b_info->u.hvm.serial = copy("pty");
+}
+
 void plan_configure(struct xen *xen, libxl_domain_config *config, const struct spec *spec,
 		    const struct plan *plan)
 {
 	const char *marks[] = { PLAN_MARK_SERVICE, spec->name, NULL, "1", NULL, "1" };
 	size_t count = 2;
-	libxl_domain_type type = spec->type == SPEC_TYPE_PVH ? LIBXL_DOMAIN_TYPE_PVH
-							     : LIBXL_DOMAIN_TYPE_PV;
+	static const libxl_domain_type types[] = {
+		[SPEC_TYPE_PV] = LIBXL_DOMAIN_TYPE_PV,
+		[SPEC_TYPE_PVH] = LIBXL_DOMAIN_TYPE_PVH,
+		[SPEC_TYPE_HVM] = LIBXL_DOMAIN_TYPE_HVM,
+	};
+	libxl_domain_type type = types[spec->type];
 	libxl_domain_create_info *c_info = &config->c_info;
 	libxl_domain_build_info *b_info = &config->b_info;
 	int vcpus = spec->vcpus == SPEC_UNSET ? 1 : (int)spec->vcpus;
@@ -263,6 +294,8 @@ void plan_configure(struct xen *xen, libxl_domain_config *config, const struct s
 	c_info->passthrough = LIBXL_PASSTHROUGH_DISABLED;
 
 	libxl_domain_build_info_init_type(b_info, type);
+	if (type == LIBXL_DOMAIN_TYPE_HVM)
+		configure_hvm(b_info);
 	b_info->kernel = copy(plan->kernel);
 	b_info->ramdisk = copy(plan->ramdisk);
 	b_info->cmdline = copy(spec->cmdline);

@@ -22,7 +22,7 @@ struct spec;
 #define PLAN_MARK_DISKS	  "jitsu/disks"
 
 struct plan {
-	char *kernel, *ramdisk;	      /* paths to open; ramdisk NULL if there is none */
+	char *kernel, *ramdisk;	      /* paths to open; NULL: none */
 	char *scripts[PLAN_NICS_MAX]; /* none, or one for each nic */
 	struct disks disks;
 	libxl_bitmap cpus;

@@ -24,11 +24,8 @@ int sleep_pause(struct xen *xen, uint32_t domid, struct error *err)
 
 int sleep_wake(struct xen *xen, uint32_t domid, struct error *err)
 {
-	int rc;
-
-	xen_begin(xen);
-	rc = libxl_domain_unpause(xen->ctx, domid, NULL);
-	return rc ? xen_error(xen, rc, err, "cannot unpause domain %u", domid) : 0;
+	return xen_unpause(xen, domid) < 0 ? error_errno(err, "cannot unpause domain %u", domid)
+					   : 0;
 }
 
 int sleep_shut_down(struct xen *xen, uint32_t domid, struct error *err)

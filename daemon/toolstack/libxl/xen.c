@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xencall.h>
+#include <xenctrl.h>
 #include <xentoollog.h>
 
 #include "base/error.h"
@@ -114,7 +115,7 @@ static void probe(void)
 static pid_t fork_child(void *arg)
 {
 	(void)arg;
-	return fork_usable(probe);
+	return fork_apart(fork_usable(probe));
 }
 
 struct xen *xen_open(const libxl_osevent_hooks *hooks, void *hooks_arg, struct error *err)
@@ -166,8 +167,17 @@ void xen_close(struct xen *xen)
 		xs_close(xen->store);
 	if (xen->ctx)
 		libxl_ctx_free(xen->ctx);
+	if (xen->calls)
+		xc_interface_close(xen->calls);
 	free(xen->log);
 	free(xen);
+}
+
+int xen_unpause(struct xen *xen, uint32_t domid)
+{
+	if (!xen->calls)
+		xen->calls = xc_interface_open(&xen->log->table, NULL, 0);
+	return xen->calls ? xc_domain_unpause(xen->calls, domid) : -1;
 }
 
 void xen_begin(struct xen *xen)

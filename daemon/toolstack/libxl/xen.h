@@ -21,6 +21,7 @@ struct xen {
 	/* Without watches, so without libxenstore's reader thread, which makes every call dearer. */
 	struct xs_handle *store;
 	struct xen_log *log;
+	struct xc_interface_core *calls; /* NULL until it is needed */
 };
 
 /* Is this a Xen dom0? 0, or -1 with an error that names what is missing. */
@@ -42,6 +43,10 @@ void xen_close(struct xen *xen);
 /* For libxl_event_hooks: libxl has lost track of its events. Logs and ends the process; the parent
  * starts it again and it adopts what runs. */
 void xen_disaster(void *arg, libxl_event_type type, const char *message, int errnoval);
+
+/* Lets a paused domain that has run before go on. libxl would also talk to an hvm guest's device
+ * model, which has not stopped, and fork for that. 0, or -1 with errno. */
+int xen_unpause(struct xen *xen, uint32_t domid);
 
 /* Forgets libxl's messages; before an operation whose failure is to be told. */
 void xen_begin(struct xen *xen);
