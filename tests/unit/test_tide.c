@@ -41,8 +41,10 @@ static void test_tide(void **state)
 	struct tide tide = { 0 };
 
 	(void)state;
-	if (SANITIZED)
-		skip(); /* its malloc keeps what is freed, to watch it */
+	if (SANITIZED) {
+		print_message("skipped: a sanitizer's malloc keeps what is freed, to watch it\n");
+		skip();
+	}
 	for (size_t i = 0; i < PIECES; i++) {
 		pieces[i] = malloc(PIECE);
 		assert_non_null(pieces[i]);
