@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The first packet is not lost: clients that connect while the guest boots, or sleeps, are served.
 
-JITSU_TEST_SYNJITSU_BOOTS (2) boots with two patient clients each, JITSU_TEST_SYNJITSU_GUESTS (20) guests that one
-client asks for at once.
+JITSU_TEST_SYNJITSU_BOOTS (2) boots of each kind with one patient client, with an empty and with a warm entry in
+turn; JITSU_TEST_SYNJITSU_GUESTS (20) guests that one client asks for at once.
 """
 # timeout: 1500
 # takes: 200
@@ -13,7 +13,7 @@ import subprocess
 import time
 
 import jitsu
-from jitsu import call, domains, get, note, now, same, wait_for
+from jitsu import call, domains, get, linux, note, now, same, wait_for
 from net import CLIENTS, Capture, Client, Synjitsu, mac_of, make_clients, neighbour, off, quick, service
 
 BOOTS = int(os.environ.get("JITSU_TEST_SYNJITSU_BOOTS", "2"))
@@ -21,13 +21,13 @@ GUESTS = int(os.environ.get("JITSU_TEST_SYNJITSU_GUESTS", "20"))
 connects = []
 
 
-def patient(name, number, clients=CLIENTS):
+def patient(name, number, clients=range(CLIENTS)):
     """One boot: clients resolve, then connect once; every other one knows the MAC already."""
     address = f"10.0.0.{number}"
-    for i in range(clients):
+    for i in clients:
         neighbour(i, address, mac_of(number) if i % 2 else None)
     capture.forget()
-    asked = [Client(i, address, f"{name}.test") for i in range(clients)]
+    asked = [Client(i, address, f"{name}.test") for i in clients]
     results = [c.result() for c in asked]
     listens = capture.listens.get(address)
     gaps = [1000 * (c.first_byte - listens) for c in asked if c.first_byte and listens]
@@ -41,11 +41,22 @@ capture = Capture()
 
 # --- without: the grid of SYN retransmissions, or nobody at home --------------------------------
 call("service.add", service("plain", 40, wait_limit=700, switches="listen_delay=3"))
-asked, results, gaps = patient("plain", 40, 4)
+asked, results, gaps = patient("plain", 40, range(4))
 note("without Synjitsu:", "; ".join(f"{'warm' if c.i % 2 else 'empty'} {r}" for c, r in zip(asked, results)),
      "; ms after the port listens:", [round(g) for g in gaps])
 off("plain")
 call("service.remove", {"name": "plain"})
+
+# What the first page of a guest that has just come up takes, with nothing in between.
+call("service.add", linux("cold", "10.0.0.39", mac=mac_of(39), ready_port=80, response_delay=0))
+cold = []
+for _ in range(min(BOOTS, 10)):
+    client = Client(1, "10.0.0.39", "cold.test")
+    same("a client of a guest that has just come up", "served", client.result())
+    cold.append(1000 * (client.first_byte - client.start_time))
+    off("cold")
+call("service.remove", {"name": "cold"})
+note(f"the first page of a guest that has just come up: median {statistics.median(cold):.0f} ms")
 
 # --- with ---------------------------------------------------------------------------------------
 synjitsu = Synjitsu()
@@ -57,7 +68,7 @@ for name, number in (("late", 41), ("soon", 42), ("quick", 46)):
     all_gaps, all_results, syns, fast = [], [], [], []
     connects.clear()
     for boot in range(BOOTS):
-        asked, results, gaps = patient(name, number, 2)
+        asked, results, gaps = patient(name, number, [boot % 2])
         all_gaps += gaps
         all_results += results
         for client in asked:
