@@ -47,7 +47,8 @@ note("without Synjitsu:", "; ".join(f"{'warm' if c.i % 2 else 'empty'} {r}" for 
 off("plain")
 call("service.remove", {"name": "plain"})
 
-# What the first page of a guest that has just come up takes, with nothing in between.
+# What the first page of a guest that has just come up takes, with nothing in between. The guests below have
+# served themselves one, so that Synjitsu's part is seen.
 call("service.add", linux("cold", "10.0.0.39", mac=mac_of(39), ready_port=80, response_delay=0))
 cold = []
 for _ in range(min(BOOTS, 10)):
@@ -61,8 +62,8 @@ note(f"the first page of a guest that has just come up: median {statistics.media
 # --- with ---------------------------------------------------------------------------------------
 synjitsu = Synjitsu()
 wait_for(30, lambda: "speaks version" in jitsu.log_since(0), "jitsud to meet Synjitsu")
-call("service.add", service("late", 41, wait_limit=700, use_synjitsu=True, switches="listen_delay=3"))
-call("service.add", service("soon", 42, wait_limit=700, use_synjitsu=True))
+call("service.add", service("late", 41, wait_limit=700, use_synjitsu=True, switches="listen_delay=3 rehearse=1"))
+call("service.add", service("soon", 42, wait_limit=700, use_synjitsu=True, switches="rehearse=1"))
 call("service.add", quick("quick", 46, use_synjitsu=True))
 for name, number in (("late", 41), ("soon", 42), ("quick", 46)):
     all_gaps, all_results, syns, fast = [], [], [], []
