@@ -66,7 +66,6 @@ static int check_names(const struct config *config, struct room_resources *resou
 	if (spec_stop_find(config->mode) == SPEC_STOP_UNSET)
 		return error_field(err, ERROR_INPUT, "--mode", config->mode,
 				   "expected destroy, shutdown, suspend or pause");
-	resources->sandbox = config->sandbox;
 	for (size_t i = 0; i < ARRAY_SIZE(log_levels); i++) {
 		if (strcmp(config->log_level, log_levels[i].name) != 0)
 			continue;
@@ -207,6 +206,7 @@ static int open_resources(struct daemon *daemon, struct error *err)
 	resources->engine.version = JITSU_VERSION;
 	resources->engine.backend = config->backend;
 	resources->engine.listen = daemon->listen;
+	resources->sandbox = config->sandbox;
 	resources->toolstack.backend = config->backend;
 	resources->toolstack.boots = (unsigned)config->boots;
 	resources->toolstack.suspend_dir = config->suspend_dir;

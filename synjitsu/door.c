@@ -155,7 +155,8 @@ static void read_all(struct door *door)
 
 /* --- vchan --------------------------------------------------------------------------------- */
 
-static int write_version(const char *path, uint32_t client)
+/* Where jitsud looks, and the node that tells it that an original would not be there. */
+static int announce(char path[XENSTORE_PATH_MAX], uint32_t client)
 {
 	struct xs_handle *xs = xs_open(0);
 	struct xs_permissions permissions[2] = { { .perms = XS_PERM_NONE },
@@ -167,9 +168,12 @@ static int write_version(const char *path, uint32_t client)
 
 	if (!xs)
 		return -1;
+	/* Domain 0 may have no domid to read. */
 	own = xs_read(xs, XBT_NULL, "domid", &size);
 	permissions[0].id = own ? (unsigned)atoi(own) : 0;
 	free(own);
+	snprintf(path, XENSTORE_PATH_MAX, "/local/domain/%u/data/vchan/%u/" SYNJITSU_PORT,
+		 permissions[0].id, client);
 	snprintf(node, sizeof node, "%s/%s", path, SYNJITSU_VERSION_NODE);
 	snprintf(version, sizeof version, "%d", SYNJITSU_VERSION);
 	if (xs_write(xs, XBT_NULL, node, version, (unsigned)strlen(version)) &&
@@ -177,22 +181,6 @@ static int write_version(const char *path, uint32_t client)
 		r = 0;
 	xs_close(xs);
 	return r;
-}
-
-static int make_path(char out[XENSTORE_PATH_MAX], uint32_t client)
-{
-	struct xs_handle *xs = xs_open(0);
-	unsigned size;
-	char *own = xs ? xs_read(xs, XBT_NULL, "domid", &size) : NULL;
-
-	/* Domain 0 may have no domid to read. */
-	snprintf(out, XENSTORE_PATH_MAX, "/local/domain/%u/data/vchan/%u/" SYNJITSU_PORT,
-		 own ? (unsigned)atoi(own) : 0, client);
-	free(own);
-	if (!xs)
-		return -1;
-	xs_close(xs);
-	return 0;
 }
 
 static void on_vchan(void *arg, unsigned events)
@@ -216,10 +204,8 @@ static int serve_vchan(struct door *door, struct error *err)
 {
 	char path[XENSTORE_PATH_MAX];
 
-	if (make_path(path, door->client) < 0)
-		return error_errno(err, "cannot reach xenstore");
-	if (write_version(path, door->client) < 0)
-		return error_errno(err, "cannot write to xenstore at %s", path);
+	if (announce(path, door->client) < 0)
+		return error_errno(err, "cannot write to xenstore");
 	door->vchan = libxenvchan_server_init(NULL, (int)door->client, path, RING_SIZE, RING_SIZE);
 	if (!door->vchan)
 		return error_errno(err, "cannot serve a vchan at %s", path);

@@ -278,9 +278,7 @@ static void on_received(void *arg, struct port *port, const uint8_t *frame, size
 
 static void on_closed(void *arg)
 {
-	struct synjitsu *s = arg;
-
-	core_alone(s->core);
+	core_alone(arg);
 }
 
 static void on_counters(void *arg)
@@ -304,26 +302,6 @@ static void on_signal(void *arg, unsigned signal)
 	loop_quit(s->loop);
 }
 
-/* The handlers get the core; the door has it as its argument's. */
-#define FORWARD(name)                                                                              \
-	static void forward_##name(void *arg, const struct synjitsu_##name *m)                     \
-	{                                                                                          \
-		core_handlers()->name(((struct synjitsu *)arg)->core, m);                          \
-	}
-FORWARD(hello)
-FORWARD(claim)
-FORWARD(guest)
-FORWARD(ready)
-FORWARD(forget)
-
-static const struct synjitsu_handlers handlers = {
-	.hello = forward_hello,
-	.claim = forward_claim,
-	.guest = forward_guest,
-	.ready = forward_ready,
-	.forget = forward_forget,
-};
-
 /* What is left: interfaces of guests to come are opened, and bridges told. Root's name stays, for
  * the vchan's devices, but not root's powers. */
 static int confine(struct error *err)
@@ -339,7 +317,7 @@ static int confine(struct error *err)
 
 static int start(struct synjitsu *s, const struct options *options, struct error *err)
 {
-	struct door_callbacks callbacks = { .handlers = &handlers, .closed = on_closed };
+	struct door_callbacks callbacks = { .handlers = core_handlers(), .closed = on_closed };
 	struct core_config config = { .udp = options->udp,
 				      .wakes = options->wakes,
 				      .wakes_each = options->wakes_each };
@@ -359,8 +337,8 @@ static int start(struct synjitsu *s, const struct options *options, struct error
 			return -1;
 	}
 	s->door = options->unix_path
-			  ? door_open_unix(s->loop, options->unix_path, &callbacks, s, err)
-			  : door_open_vchan(s->loop, options->client, &callbacks, s, err);
+			  ? door_open_unix(s->loop, options->unix_path, &callbacks, s->core, err)
+			  : door_open_vchan(s->loop, options->client, &callbacks, s->core, err);
 	if (!s->door || confine(err) < 0)
 		return -1;
 	timer_set(s->counters, COUNTERS_USEC);
