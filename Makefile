@@ -45,6 +45,7 @@ PARENT_SRC := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
 MAIN_SRC := daemon/main.c
 CTL_SRC := $(wildcard jitsuctl/*.c)
 SYNJITSU_SRC := $(filter-out synjitsu/main.c,$(wildcard synjitsu/*.c))
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 SCENARIO_SRC := $(wildcard tests/scenario/*.c)
 
@@ -53,7 +54,6 @@ obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ALL_SRC := $(BASE_SRC) $(PROTO_SRC) $(ROOM_SRC) $(PARENT_SRC) $(MAIN_SRC) $(CTL_SRC) \
 	$(SYNJITSU_SRC) synjitsu/main.c $(FUZZ_SRC) $(UNIT_SRC) $(SCENARIO_SRC)
 LIB := $(O)/libjitsu.a
-FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 
 all: $(O)/jitsud $(O)/jitsuctl $(O)/synjitsu
