@@ -19,14 +19,22 @@ static const struct key {
 	int64_t min, max;
 	const char *preset, *value, *help;
 } keys[] = {
-#define CONFIG(member, letter, option, key, kind, min, max, preset, value, help)             \
-	{ offsetof(struct config, member), letter, option, key,	 KIND_##kind, min, max, preset, \
-	  value,			   help },
+#define CONFIG(member, letter, option, key, kind, min, max, preset, value, help)                   \
+	{ offsetof(struct config, member),                                                         \
+	  letter,                                                                                  \
+	  option,                                                                                  \
+	  key,                                                                                     \
+	  KIND_##kind,                                                                             \
+	  min,                                                                                     \
+	  max,                                                                                     \
+	  preset,                                                                                  \
+	  value,                                                                                   \
+	  help },
 #include "config.tbl.h"
 #undef CONFIG
 };
 
-#define KEYS ARRAY_SIZE(keys)
+#define KEYS	    ARRAY_SIZE(keys)
 #define OPTION_BASE 256 /* getopt_long's value of the key at index 0; letters are below */
 
 static char *copy(const char *text)
@@ -75,8 +83,8 @@ static int read_number(const struct key *key, const char *name, const char *text
 	n = strtoll(text, &end, 10);
 	if (end == text || *end || errno || n < key->min || n > key->max)
 		return error_field(err, ERROR_INPUT, name, text,
-				   "expected a whole number from %lld to %lld",
-				   (long long)key->min, (long long)key->max);
+				   "expected a whole number from %lld to %lld", (long long)key->min,
+				   (long long)key->max);
 	*out = n;
 	return 0;
 }
@@ -119,8 +127,8 @@ static int read_options(struct config *config, int argc, char **argv, bool *give
 
 	for (size_t i = 0; i < KEYS; i++) {
 		options[i] = (struct option){ keys[i].option,
-					      keys[i].kind == KIND_FLAG ? no_argument :
-									  required_argument,
+					      keys[i].kind == KIND_FLAG ? no_argument
+									: required_argument,
 					      NULL, OPTION_BASE + (int)i };
 		if (keys[i].letter)
 			sprintf(letters + strlen(letters), "%c:", keys[i].letter);
@@ -140,8 +148,8 @@ static int read_options(struct config *config, int argc, char **argv, bool *give
 		}
 		if (opt == '?' || opt == ':')
 			return error_set(err, ERROR_INPUT,
-					 opt == '?' ? "%s: unknown option; see jitsud --help" :
-						      "%s: the option needs a value",
+					 opt == '?' ? "%s: unknown option; see jitsud --help"
+						    : "%s: the option needs a value",
 					 argv[optind - 1]);
 		for (size_t i = 0; i < KEYS; i++)
 			if (opt == keys[i].letter || opt == OPTION_BASE + (int)i)
@@ -169,7 +177,8 @@ static int read_file_key(struct config *config, XLU_Config *file, const struct k
 	const char *text;
 	int count;
 
-	if (key->kind == KIND_TEXTS && xlu_cfg_get_list(file, key->file_key, &list, &count, 1) == 0) {
+	if (key->kind == KIND_TEXTS &&
+	    xlu_cfg_get_list(file, key->file_key, &list, &count, 1) == 0) {
 		for (int i = 0; i < count; i++) {
 			text = xlu_cfg_get_listitem(list, i);
 			if (!text)
@@ -211,7 +220,8 @@ static int check_file_keys(FILE *file, struct error *err)
 
 static int read_file(struct config *config, bool must_exist, const bool *given, struct error *err)
 {
-	cleanup_free char *text = NULL, *said = NULL; /* closing the stream writes to it once more */
+	cleanup_free char *text = NULL,
+			  *said = NULL; /* closing the stream writes to it once more */
 	cleanup_file FILE *file = fopen(config->config, "re"), *messages = NULL;
 	size_t size = 0, said_size;
 	XLU_Config *parsed;
@@ -257,7 +267,8 @@ int config_read(struct config *config, int argc, char **argv, struct error *err)
 	bool given[KEYS] = { false };
 
 	*config = (struct config){ 0 };
-	/* Numbers and texts have their defaults before; a list's default is for when it stays empty. */
+	/* Numbers and texts have their defaults before; a list's default is for when it stays
+	 * empty. */
 	for (size_t i = 0; i < KEYS; i++)
 		if (keys[i].preset && keys[i].kind != KIND_TEXTS &&
 		    set(config, &keys[i], keys[i].option, keys[i].preset, err) < 0)
@@ -298,16 +309,18 @@ void config_free(struct config *config)
 
 void config_usage(FILE *out)
 {
-	fprintf(out, "usage: jitsud [OPTION]... [SERVICE]...\n"
-		     "\n"
-		     "Answers DNS for services and starts each one's virtual machine when its name is\n"
-		     "asked for. SERVICE is a service in the form dns=www.example.org,ip=10.0.0.1,…; see\n"
-		     "`jitsuctl help add` for its keys, and jitsuctl to add services while it runs.\n"
-		     "\n");
+	fprintf(out,
+		"usage: jitsud [OPTION]... [SERVICE]...\n"
+		"\n"
+		"Answers DNS for services and starts each one's virtual machine when its name is\n"
+		"asked for. SERVICE is a service in the form dns=www.example.org,ip=10.0.0.1,…; "
+		"see\n"
+		"`jitsuctl help add` for its keys, and jitsuctl to add services while it runs.\n"
+		"\n");
 	for (size_t i = 0; i < KEYS; i++) {
 		const struct key *key = &keys[i];
-		int used = key->letter ? fprintf(out, "  -%c, ", key->letter) :
-					 fprintf(out, "      ");
+		int used = key->letter ? fprintf(out, "  -%c, ", key->letter)
+				       : fprintf(out, "      ");
 
 		used += fprintf(out, "--%s%s%s", key->option, key->value ? " " : "",
 				key->value ? key->value : "");
@@ -320,6 +333,7 @@ void config_usage(FILE *out)
 		     "      --version             show the version\n"
 		     "\n"
 		     "Each option but --config, --foreground and --check-config is also a key of\n"
-		     "jitsud.conf, with '_' for '-' (bind, listen, forwarder, forward_port, response_delay,\n"
+		     "jitsud.conf, with '_' for '-' (bind, listen, forwarder, forward_port, "
+		     "response_delay,\n"
 		     "ttl, …); options win over the file.\n");
 }

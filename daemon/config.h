@@ -14,14 +14,14 @@ struct config_texts {
 	size_t n;
 };
 
-#define CONFIG_TEXT char *
-#define CONFIG_TEXTS struct config_texts
-#define CONFIG_NUMBER int64_t
+#define CONFIG_TEXT    char *
+#define CONFIG_TEXTS   struct config_texts
+#define CONFIG_NUMBER  int64_t
 #define CONFIG_SECONDS int64_t
-#define CONFIG_FLAG int64_t
+#define CONFIG_FLAG    int64_t
 
 struct config {
-#define CONFIG(member, letter, option, key, kind, min, max, preset, value, help) \
+#define CONFIG(member, letter, option, key, kind, min, max, preset, value, help)                   \
 	CONFIG_##kind member;
 #include "config.tbl.h"
 #undef CONFIG

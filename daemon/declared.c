@@ -40,14 +40,14 @@ static int add_entries(struct declared *declared, const char *path, struct json_
 		return 0;
 	}
 	if (!json_object_is_type(read, json_type_array))
-		return error_set(err, ERROR_INPUT, "%s: expected a service object or an array of them",
-				 path);
+		return error_set(err, ERROR_INPUT,
+				 "%s: expected a service object or an array of them", path);
 	for (size_t i = 0; i < json_object_array_length(read); i++) {
 		struct json_object *entry = json_object_array_get_idx(read, i);
 
 		if (!json_object_is_type(entry, json_type_object))
-			return error_set(err, ERROR_INPUT, "%s: entry %zu: expected a service object",
-					 path, i);
+			return error_set(err, ERROR_INPUT,
+					 "%s: entry %zu: expected a service object", path, i);
 		add(declared, path, entry);
 	}
 	return 0;

@@ -20,7 +20,8 @@ struct declared {
 };
 
 /* 0, or -1 with an error that names the file. A folder that is missing is no error. Of a file over
- * 1 MiB only the outline is looked at (proto/entries.h); what is wrong in an entry the engine logs. */
+ * 1 MiB only the outline is looked at (proto/entries.h); what is wrong in an entry the engine logs.
+ */
 int declared_read(struct declared *declared, const struct config *config, struct error *err);
 /* Are they services, each on its own? 0, or -1 with an error that names the file. */
 int declared_check(const struct declared *declared, bool simulated, struct error *err);

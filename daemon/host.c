@@ -70,8 +70,8 @@ static bool is_local(const struct sockaddr_storage *address)
 		if (!one->ifa_addr || one->ifa_addr->sa_family != address->ss_family)
 			continue;
 		memcpy(&own, one->ifa_addr,
-		       address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
-							sizeof(struct sockaddr_in));
+		       address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+						      : sizeof(struct sockaddr_in));
 		found = same_bytes(&own, address);
 	}
 	freeifaddrs(all);
@@ -221,7 +221,8 @@ static void open_watches(struct host *host)
 	struct epoll_event event = { .events = EPOLLIN };
 
 	host->watch_fd = epoll_create1(EPOLL_CLOEXEC);
-	host->netlink_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	host->netlink_fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	if (host->config->forwarder.n == 0)
 		host->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (host->netlink_fd >= 0 &&
@@ -238,8 +239,9 @@ static void open_watches(struct host *host)
 int host_open(struct host *host, const struct config *config, struct dns_config *dns,
 	      struct error *err)
 {
-	*host = (struct host){ .config = config, .dns = dns, .watch_fd = -1, .inotify_fd = -1,
-			       .netlink_fd = -1 };
+	*host = (struct host){
+		.config = config, .dns = dns, .watch_fd = -1, .inotify_fd = -1, .netlink_fd = -1
+	};
 	/* First, so that nothing is missed between. */
 	open_watches(host);
 	if (read_all(host, err) == 0)

@@ -1,7 +1,7 @@
 /*
- * What the dns room has to know of the host and cannot look up itself, since it has no privilege and
- * may see no files: the servers of resolv.conf, and the networks of the host's interfaces. The parent
- * reads them, watches both, and tells the room what has changed.
+ * What the dns room has to know of the host and cannot look up itself, since it has no privilege
+ * and may see no files: the servers of resolv.conf, and the networks of the host's interfaces. The
+ * parent reads them, watches both, and tells the room what has changed.
  */
 #ifndef JITSU_HOST_H
 #define JITSU_HOST_H
@@ -20,7 +20,7 @@ struct error;
 struct host {
 	const struct config *config;
 	struct dns_config *dns;
-	int watch_fd;			    /* readable: call host_changed */
+	int watch_fd; /* readable: call host_changed */
 	int inotify_fd, netlink_fd;
 	uint8_t message[HOST_MESSAGE_MAX]; /* what the room was told last */
 	size_t message_size;

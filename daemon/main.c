@@ -26,7 +26,7 @@
 #endif
 
 #define LOCK_PATIENCE_S 35 /* a predecessor's toolstack may be finishing a build */
-#define DESCRIPTORS 65536
+#define DESCRIPTORS	65536
 
 struct daemon {
 	struct config config;
@@ -152,8 +152,8 @@ static int take_lock(const char *control, struct error *err)
 		return error_errno(err, "%s", path);
 	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
 		if (i == LOCK_PATIENCE_S * 10)
-			return error_set(err, ERROR_CONFLICT,
-					 "%s: another jitsud holds this lock", path);
+			return error_set(err, ERROR_CONFLICT, "%s: another jitsud holds this lock",
+					 path);
 		if (i == 0)
 			log_info("waiting for another jitsud to end");
 		usleep(100000);
@@ -171,8 +171,7 @@ static int open_resources(struct daemon *daemon, struct error *err)
 	if (root && privilege_find(config->user, &resources->user, err) < 0)
 		return -1;
 	if (make_folder(config->control, 0755, NULL, err) < 0 ||
-	    (kept &&
-	     make_folder(config->persistdb, 0750, root ? &resources->user : NULL, err) < 0))
+	    (kept && make_folder(config->persistdb, 0750, root ? &resources->user : NULL, err) < 0))
 		return -1;
 	resources->lock_fd = take_lock(config->control, err);
 	if (resources->lock_fd < 0 || sockets_open_dns(config, &resources->dns, err) < 0 ||
@@ -312,8 +311,9 @@ static void on_host_changed(void *arg)
 int main(int argc, char **argv)
 {
 	struct daemon daemon = { .launcher = -1 };
-	struct supervise supervise = { .room = run_room, .up = on_up, .changed = on_host_changed,
-				       .arg = &daemon };
+	struct supervise supervise = {
+		.room = run_room, .up = on_up, .changed = on_host_changed, .arg = &daemon
+	};
 	struct error err = { 0 };
 	int status;
 

@@ -140,8 +140,10 @@ static void toolstack_close(void *room)
 
 static const struct room_table rooms[] = {
 	[ROOM_DNS] = { DNS_NICE, false, SANDBOX_DNS, dns_open, dns_connect, dns_close, dns_host },
-	[ROOM_ENGINE] = { 0, false, SANDBOX_ENGINE, engine_open, engine_connect, engine_close, NULL },
-	[ROOM_TOOLSTACK] = { 0, true, SANDBOX_NONE, toolstack_open, toolstack_connect, toolstack_close, NULL },
+	[ROOM_ENGINE] = { 0, false, SANDBOX_ENGINE, engine_open, engine_connect, engine_close,
+			  NULL },
+	[ROOM_TOOLSTACK] = { 0, true, SANDBOX_NONE, toolstack_open, toolstack_connect,
+			     toolstack_close, NULL },
 };
 
 static void on_peer(void *arg, const struct msg_peer *m)
@@ -159,7 +161,8 @@ static void on_host(void *arg, const struct msg_host *m)
 
 	if (running->table->host && running->table->host(running->room, m, &err) == 0)
 		return;
-	log_error("from the parent: host: %s", running->table->host ? err.text : "not for this room");
+	log_error("from the parent: host: %s",
+		  running->table->host ? err.text : "not for this room");
 	loop_quit(running->loop);
 }
 
@@ -172,8 +175,8 @@ static void on_quit(void *arg, const struct msg_quit *m)
 static void on_message(void *arg, const uint8_t *data, size_t size, int fd)
 {
 	static const struct message_handlers handlers = { .peer = on_peer,
-							.host = on_host,
-							.quit = on_quit };
+							  .host = on_host,
+							  .quit = on_quit };
 	struct running *running = arg;
 	struct error err;
 

@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-#define BACKLOG 512
+#define BACKLOG	   512
 #define UDP_BUFFER (4 * 1024 * 1024)
 
 /* Larger than a socket gets by itself, even than anybody may ask for who is not root. */
@@ -30,8 +30,8 @@ static void set_buffers(int fd)
 
 static socklen_t sockaddr_size(const struct sockaddr_storage *address)
 {
-	return address->ss_family == AF_INET ? sizeof(struct sockaddr_in) :
-					       sizeof(struct sockaddr_in6);
+	return address->ss_family == AF_INET ? sizeof(struct sockaddr_in)
+					     : sizeof(struct sockaddr_in6);
 }
 
 int sockets_parse_address(const char *text, uint16_t port, struct sockaddr_storage *out)
@@ -55,8 +55,7 @@ int sockets_parse_address(const char *text, uint16_t port, struct sockaddr_stora
 
 static int open_bound(const struct sockaddr_storage *address, int type, bool one_of_many)
 {
-	cleanup_close int fd =
-		socket(address->ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cleanup_close int fd = socket(address->ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int on = 1;
 
 	if (fd < 0)
@@ -90,7 +89,8 @@ int sockets_open_dns(const struct config *config, struct dns_config *dns, struct
 	for (size_t i = 0; i < config->bind.n; i++) {
 		struct sockaddr_storage address;
 
-		if (sockets_parse_address(config->bind.v[i], (uint16_t)config->listen, &address) < 0)
+		if (sockets_parse_address(config->bind.v[i], (uint16_t)config->listen, &address) <
+		    0)
 			return error_field(err, ERROR_INPUT, "--bind", config->bind.v[i],
 					   "expected an IPv4 or IPv6 address");
 		/* TCP first: nobody else can have that port, too. */

@@ -18,12 +18,12 @@
 #include "base/link.h"
 #include "base/log.h"
 
-#define ROOMS 3
-#define HEALTHY_MS 1000	  /* who lived that long is started again at once */
+#define ROOMS	       3
+#define HEALTHY_MS     1000 /* who lived that long is started again at once */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
-#define QUIT_MS 30000	  /* a build under way may take its time */
-#define MESSAGE_ROOM 64
+#define QUIT_MS	       30000 /* a build under way may take its time */
+#define MESSAGE_ROOM   64
 
 struct child {
 	enum room room;
@@ -78,8 +78,8 @@ void supervise_send(enum room room, const void *message, size_t size)
 static void send_peer(const struct child *child, enum room room, int fd)
 {
 	uint8_t message[MESSAGE_ROOM];
-	size_t size =
-		message_pack_peer(message, sizeof message, &(struct msg_peer){ .room = (uint8_t)room });
+	size_t size = message_pack_peer(message, sizeof message,
+					&(struct msg_peer){ .room = (uint8_t)room });
 
 	send_to(child, message, size, fd);
 }
@@ -178,7 +178,8 @@ static bool reap(bool quitting, bool was_up)
 			if (quitting)
 				continue;
 			describe_end(child, status);
-			if (!was_up && WIFEXITED(status) && WEXITSTATUS(status) == SUPERVISE_HOPELESS)
+			if (!was_up && WIFEXITED(status) &&
+			    WEXITSTATUS(status) == SUPERVISE_HOPELESS)
 				return false;
 			if (now - child->started >= HEALTHY_MS)
 				child->backoff = 0;

@@ -8,9 +8,9 @@
 #include "proto/message.h"
 
 struct supervise {
-	/* Runs in the new process, which holds no descriptors of the other rooms' links; parent_fd is
-	 * its link to the parent. Returns the exit status: SUPERVISE_HOPELESS if trying again is of
-	 * no use. */
+	/* Runs in the new process, which holds no descriptors of the other rooms' links; parent_fd
+	 * is its link to the parent. Returns the exit status: SUPERVISE_HOPELESS if trying again is
+	 * of no use. */
 	int (*room)(enum room room, int parent_fd, void *arg);
 	/* All three serve, for the first time. */
 	void (*up)(void *arg);
@@ -23,9 +23,9 @@ struct supervise {
 #define SUPERVISE_HOPELESS 78 /* EX_CONFIG */
 
 /*
- * Until SIGTERM or SIGINT; then the rooms end in good order and guests go on. The caller has blocked
- * no signals and runs no threads. Returns the process's exit status: 0, or 1 if a room could not be
- * started at all.
+ * Until SIGTERM or SIGINT; then the rooms end in good order and guests go on. The caller has
+ * blocked no signals and runs no threads. Returns the process's exit status: 0, or 1 if a room
+ * could not be started at all.
  */
 int supervise_run(const struct supervise *supervise);
 

@@ -182,7 +182,8 @@ enum status command_add(struct context *context)
 	if (is_pair(context->arguments[0]))
 		return add_pairs(context);
 	if (pairs)
-		return complain_usage(context, "\"%.64s\": expected KEY=VALUE pairs or files, not both",
+		return complain_usage(context,
+				      "\"%.64s\": expected KEY=VALUE pairs or files, not both",
 				      context->arguments[0]);
 	for (int i = 0; i < context->count; i++) {
 		worst = worse(worst, add_file(context, context->arguments[i]));

@@ -3,7 +3,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
-#define LABEL 8	 /* name and a space */
+#define LABEL  8  /* name and a space */
 #define NUMBER 11 /* ` 12345.6 ms` */
 
 static const char *const signs[] = { "key", "port", "frame" };
@@ -38,13 +38,13 @@ static bool has_missed(struct json_object *boot, const char *sign)
 static const char *build_name(struct json_object *boot)
 {
 	struct json_object *how;
-	const char *text = json_object_object_get_ex(boot, "how", &how) ?
-				   json_object_get_string(how) :
-				   "booted";
+	const char *text = json_object_object_get_ex(boot, "how", &how)
+				   ? json_object_get_string(how)
+				   : "booted";
 
-	return strcmp(text, "restored") == 0 ? "restore" :
-	       strcmp(text, "woken") == 0    ? "wake" :
-					       "build";
+	return strcmp(text, "restored") == 0 ? "restore"
+	       : strcmp(text, "woken") == 0  ? "wake"
+					     : "build";
 }
 
 size_t chart_read(struct json_object *boot, struct phase phases[CHART_PHASES])

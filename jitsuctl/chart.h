@@ -14,7 +14,8 @@ struct json_object;
 struct phase {
 	const char *name; /* a constant */
 	double begin, end;
-	bool missed; /* a sign that did not come within its limit: then it was not waited for longer */
+	bool missed; /* a sign that did not come within its limit: then it was not waited for longer
+		      */
 };
 
 /* Reads them, in their order, from the `boot` of service.get; returns how many there are. One that

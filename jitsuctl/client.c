@@ -14,7 +14,7 @@
 
 #include "base/cleanup.h"
 
-#define READ_SIZE (64u * 1024)
+#define READ_SIZE	 (64u * 1024)
 #define CONNECT_RETRY_MS 20
 
 struct client {
@@ -78,8 +78,8 @@ static enum status connect_to(struct client *client, const char *path, struct er
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	if (strlen(path) >= sizeof address.sun_path) {
-		error_field(err, ERROR_INPUT, "socket", path, "expected a path of at most %zu bytes",
-			    sizeof address.sun_path - 1);
+		error_field(err, ERROR_INPUT, "socket", path,
+			    "expected a path of at most %zu bytes", sizeof address.sun_path - 1);
 		return STATUS_USAGE;
 	}
 	memcpy(address.sun_path, path, strlen(path) + 1);
@@ -99,8 +99,9 @@ static enum status connect_to(struct client *client, const char *path, struct er
 		if (errno == EAGAIN)
 			return timed_out(client, err);
 		if (errno == EACCES || errno == EPERM) {
-			error_set(err, ERROR_SYSTEM, "%s: %s; it is for root and the socket's group",
-				  path, strerror(errno));
+			error_set(err, ERROR_SYSTEM,
+				  "%s: %s; it is for root and the socket's group", path,
+				  strerror(errno));
 			return STATUS_FAILED;
 		}
 		error_set(err, ERROR_SYSTEM, "%s: no daemon there: %s", path, strerror(errno));
@@ -109,8 +110,7 @@ static enum status connect_to(struct client *client, const char *path, struct er
 	return STATUS_DONE;
 }
 
-enum status client_open(const char *path, double timeout, struct client **client,
-			struct error *err)
+enum status client_open(const char *path, double timeout, struct client **client, struct error *err)
 {
 	struct client *c = calloc(1, sizeof *c);
 	enum status status;
@@ -137,8 +137,7 @@ void client_free(struct client *client)
 }
 
 /* A daemon that closes early may have said why: a failure to send is left to the reader. */
-static enum status send_all(struct client *client, const char *line, size_t size,
-			    struct error *err)
+static enum status send_all(struct client *client, const char *line, size_t size, struct error *err)
 {
 	while (size) {
 		ssize_t r = send(client->fd, line, size, MSG_NOSIGNAL);
@@ -164,9 +163,9 @@ static enum status read_line(struct client *client, char **line, size_t *size, s
 	size_t scanned = 0;
 
 	for (;;) {
-		char *newline = client->in ? memchr(client->in + scanned, '\n',
-						    client->in_size - scanned) :
-					     NULL;
+		char *newline =
+			client->in ? memchr(client->in + scanned, '\n', client->in_size - scanned)
+				   : NULL;
 		enum status status;
 		ssize_t r;
 

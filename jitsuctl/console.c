@@ -26,8 +26,8 @@ enum status command_console(struct context *context)
 	bool simulated;
 	struct error err;
 	char domid[24] = "";
-	enum status status = context_call(context, "service.get", params_of_name(name), NULL,
-					  &answer);
+	enum status status =
+		context_call(context, "service.get", params_of_name(name), NULL, &answer);
 
 	if (status != STATUS_DONE)
 		return status;
@@ -36,8 +36,8 @@ enum status command_console(struct context *context)
 	if (json_object_object_get_ex(answer, "domid", &value))
 		snprintf(domid, sizeof domid, "%lld", (long long)json_object_get_int64(value));
 	if (simulated) {
-		error_set(&err, ERROR_INPUT,
-			  "%.64s: it is simulated: no domain, and no console", name);
+		error_set(&err, ERROR_INPUT, "%.64s: it is simulated: no domain, and no console",
+			  name);
 	} else if (!*domid) {
 		value = json_object_object_get(answer, "state");
 		error_set(&err, ERROR_INPUT,
@@ -46,8 +46,8 @@ enum status command_console(struct context *context)
 	} else {
 		run_xl(domid);
 		error_set(&err, ERROR_SYSTEM,
-			  errno == ENOENT ? "xl: %s; Xen's tools are needed for a console, as root" :
-					    "xl: %s",
+			  errno == ENOENT ? "xl: %s; Xen's tools are needed for a console, as root"
+					  : "xl: %s",
 			  strerror(errno));
 	}
 	json_object_put(answer);

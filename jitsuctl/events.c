@@ -11,8 +11,8 @@
 #include "jitsuctl/jitsuctl.h"
 #include "jitsuctl/writer.h"
 
-#define SHOWN 256	/* as many as the daemon keeps */
-#define SHOWN_BEFORE 10 /* with --follow */
+#define SHOWN	     256 /* as many as the daemon keeps */
+#define SHOWN_BEFORE 10	 /* with --follow */
 
 static const char *text_at(struct json_object *event, const char *key)
 {

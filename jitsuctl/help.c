@@ -293,8 +293,8 @@ static void document_man(void)
 	printf(".PP\nOf several failures the one with the highest number.\n"
 	       ".SH ENVIRONMENT\n");
 	roff_row("JITSU_SOCKET", "the daemon's control socket, unless --socket is given");
-	roff_row("COLUMNS",
-		 "the width that 'list', 'trace' and 'top' keep to; else the terminal's; no limit in a pipe");
+	roff_row("COLUMNS", "the width that 'list', 'trace' and 'top' keep to; else the "
+			    "terminal's; no limit in a pipe");
 	printf(".SH FILES\n");
 	roff_row(CONTROL_SOCKET, "the daemon's control socket");
 	printf(".SH SEE ALSO\n.BR jitsud (8)\n");

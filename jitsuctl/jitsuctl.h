@@ -49,8 +49,8 @@ struct context {
 	const char *socket;
 	double timeout; /* s */
 	bool json, stop, follow, once;
-	double interval;  /* s */
-	const char *mode; /* NULL if not given */
+	double interval;    /* s */
+	const char *mode;   /* NULL if not given */
 	const char *xl_cfg; /* NULL if not given */
 	char **arguments;
 	int count;
@@ -64,7 +64,7 @@ struct command {
 	enum status (*run)(struct context *context);
 };
 
-#define COMMAND(id, arguments, least, most, summary, text, examples) \
+#define COMMAND(id, arguments, least, most, summary, text, examples)                               \
 	enum status command_##id(struct context *context);
 #include "jitsuctl/command.tbl.h"
 

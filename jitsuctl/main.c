@@ -10,12 +10,12 @@
 #include "jitsuctl/jitsuctl.h"
 
 #define NAME_MAX_NEAR 32 /* longer ones resemble nothing */
-#define TIMEOUT 60
-#define INTERVAL 2
-#define INTERVAL_MAX 86400
+#define TIMEOUT	      60
+#define INTERVAL      2
+#define INTERVAL_MAX  86400
 
 const struct command commands[] = {
-#define COMMAND(id, arguments, least, most, summary, text, examples) \
+#define COMMAND(id, arguments, least, most, summary, text, examples)                               \
 	{ #id, arguments, least, most, summary, text, examples, command_##id },
 #include "jitsuctl/command.tbl.h"
 	{ .name = NULL },
@@ -271,8 +271,8 @@ static enum status read_long(struct line *line, const char *text, char ***next)
 	if (id == OPTIONS)
 		return unknown_option(&line->context, name);
 	if (!*option_rows[id].argument)
-		return equals ? complain_usage(&line->context, "--%s: takes no value", name) :
-				set_option(line, id, NULL);
+		return equals ? complain_usage(&line->context, "--%s: takes no value", name)
+			      : set_option(line, id, NULL);
 	if (equals)
 		return set_option(line, id, equals + 1);
 	if (!**next)
@@ -391,8 +391,8 @@ int main(int argc, char **argv)
 	enum status status;
 
 	(void)argc;
-	line.context.socket =
-		from_environment && *from_environment ? from_environment : CONTROL_SOCKET;
+	line.context.socket = from_environment && *from_environment ? from_environment
+								    : CONTROL_SOCKET;
 	status = read_line(&line, argv);
 	if (status == STATUS_DONE)
 		status = run(&line);

@@ -30,9 +30,8 @@ static void say_state(const char *name, struct json_object *answer)
 			 json_object_get_boolean(pinned);
 
 	printf("%s is %s%s\n", name,
-	       json_object_object_get_ex(answer, "state", &state) ?
-		       json_object_get_string(state) :
-		       "?",
+	       json_object_object_get_ex(answer, "state", &state) ? json_object_get_string(state)
+								  : "?",
 	       is_pinned ? ", pinned" : "");
 	if (json_object_object_get_ex(answer, "notice", &notice)) {
 		printf("booted afresh: ");

@@ -75,9 +75,8 @@ static const char *name_of(const struct rate *row)
 {
 	struct json_object *name;
 
-	return json_object_object_get_ex(row->service, "name", &name) ?
-		       json_object_get_string(name) :
-		       "";
+	return json_object_object_get_ex(row->service, "name", &name) ? json_object_get_string(name)
+								      : "";
 }
 
 static int by_use(const void *a, const void *b)

@@ -25,7 +25,8 @@ struct rates {
  * points into `services`. Returns how many.
  */
 #define QUERY_BYTES 200
-size_t rates_take(struct rates *rates, struct json_object *services, double now, struct rate **rows);
+size_t rates_take(struct rates *rates, struct json_object *services, double now,
+		  struct rate **rows);
 void rates_free(struct rates *rates);
 
 #endif

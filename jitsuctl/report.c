@@ -22,7 +22,8 @@ static const char *text_at(struct json_object *object, const char *key)
 {
 	struct json_object *value;
 
-	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : NULL;
+	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value)
+							      : NULL;
 }
 
 static enum control_kind kind_of(const char *result, const char *key)
@@ -39,10 +40,10 @@ static enum control_kind kind_of(const char *result, const char *key)
 enum list_column { NAME, STATE, DOMID, MEMORY, QUERIES, ASKED, IP, DNS, LIST_COLUMNS };
 
 static const struct column list_columns[LIST_COLUMNS] = {
-	[NAME] = { "NAME", false, 10, 3 },   [STATE] = { "STATE", false, 9, 4 },
-	[DOMID] = { "DOMID", true, 0, 0 },   [MEMORY] = { "MEMORY", true, 0, 0 },
+	[NAME] = { "NAME", false, 10, 3 },     [STATE] = { "STATE", false, 9, 4 },
+	[DOMID] = { "DOMID", true, 0, 0 },     [MEMORY] = { "MEMORY", true, 0, 0 },
 	[QUERIES] = { "QUERIES", true, 0, 0 }, [ASKED] = { "ASKED", true, 0, 0 },
-	[IP] = { "IP", false, 10, 2 },	     [DNS] = { "DNS", false, 8, 1 },
+	[IP] = { "IP", false, 10, 2 },	       [DNS] = { "DNS", false, 8, 1 },
 };
 
 static const char *const list_keys[LIST_COLUMNS] = {
@@ -89,8 +90,7 @@ enum status command_list(struct context *context)
 	int width = writer_width();
 
 	for (bool first = true;; first = false) {
-		enum status status =
-			context_call(context, "service.list", params, NULL, &answer);
+		enum status status = context_call(context, "service.list", params, NULL, &answer);
 
 		if (status != STATUS_DONE)
 			return status;

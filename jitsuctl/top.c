@@ -17,21 +17,21 @@
 #include "jitsuctl/rates.h"
 #include "jitsuctl/writer.h"
 
-#define SCREEN_ENTER "\033[?1049h\033[?25l"
-#define SCREEN_LEAVE "\033[?25h\033[?1049l"
-#define SCREEN_HOME "\033[H"
+#define SCREEN_ENTER	 "\033[?1049h\033[?25l"
+#define SCREEN_LEAVE	 "\033[?25h\033[?1049l"
+#define SCREEN_HOME	 "\033[H"
 #define SCREEN_LINE_REST "\033[K"
-#define SCREEN_REST "\033[J"
-#define MEASURE_TIME 0.1 /* s: what the daemon needs for that */
-#define HEIGHT 24	 /* where it is not known */
+#define SCREEN_REST	 "\033[J"
+#define MEASURE_TIME	 0.1 /* s: what the daemon needs for that */
+#define HEIGHT		 24  /* where it is not known */
 
 enum top_column { NAME, STATE, DOMID, MEMORY, WAKE, QUERIES, RX, TX, ASKED, TOP_COLUMNS };
 
 static const struct column top_columns[TOP_COLUMNS] = {
-	[NAME] = { "NAME", false, 8, 1 },     [STATE] = { "STATE", false, 0, 0 },
-	[DOMID] = { "DOMID", true, 0, 0 },    [MEMORY] = { "MEMORY", true, 0, 0 },
-	[WAKE] = { "WAKE ms", true, 0, 0 },   [QUERIES] = { "QUERIES/s", true, 0, 0 },
-	[RX] = { "RX B/s", true, 0, 0 },      [TX] = { "TX B/s", true, 0, 0 },
+	[NAME] = { "NAME", false, 8, 1 },   [STATE] = { "STATE", false, 0, 0 },
+	[DOMID] = { "DOMID", true, 0, 0 },  [MEMORY] = { "MEMORY", true, 0, 0 },
+	[WAKE] = { "WAKE ms", true, 0, 0 }, [QUERIES] = { "QUERIES/s", true, 0, 0 },
+	[RX] = { "RX B/s", true, 0, 0 },    [TX] = { "TX B/s", true, 0, 0 },
 	[ASKED] = { "ASKED", true, 0, 0 },
 };
 
@@ -153,8 +153,10 @@ static void add_row(struct table *table, const struct rate *row)
 		const char *key;
 		enum control_kind kind;
 	} keys[TOP_COLUMNS] = {
-		[NAME] = { "name", CONTROL_TEXT },    [DOMID] = { "domid", CONTROL_NUMBER },
-		[MEMORY] = { "memory", CONTROL_KIB }, [ASKED] = { "asked", CONTROL_SECONDS },
+		[NAME] = { "name", CONTROL_TEXT },
+		[DOMID] = { "domid", CONTROL_NUMBER },
+		[MEMORY] = { "memory", CONTROL_KIB },
+		[ASKED] = { "asked", CONTROL_SECONDS },
 	};
 	char *cells[TOP_COLUMNS] = { 0 };
 	struct json_object *wake;
@@ -176,8 +178,8 @@ static void add_row(struct table *table, const struct rate *row)
 		free(cells[i]);
 }
 
-static void write_title(FILE *out, struct json_object *answer, const struct rate *rows, size_t count,
-			double interval)
+static void write_title(FILE *out, struct json_object *answer, const struct rate *rows,
+			size_t count, double interval)
 {
 	struct json_object *simulated;
 	time_t seconds = time(NULL);
@@ -192,9 +194,9 @@ static void write_title(FILE *out, struct json_object *answer, const struct rate
 	fprintf(out, "%s  %zu service%s, %zu with a domain%s; every %g s, q ends\n\n", clock, count,
 		count == 1 ? "" : "s", up,
 		json_object_object_get_ex(answer, "simulated", &simulated) &&
-				json_object_get_boolean(simulated) ?
-			" (simulated)" :
-			"",
+				json_object_get_boolean(simulated)
+			? " (simulated)"
+			: "",
 		interval);
 }
 
@@ -291,8 +293,8 @@ static enum status live(struct context *context, struct rates *rates)
 	enum waited waited = WAITED;
 	enum status status;
 
-	/* An error is to be seen where the shell goes on, so the first look is without the screen; and
-	 * the one after a failure, too, which finds a daemon that was started again. */
+	/* An error is to be seen where the shell goes on, so the first look is without the screen;
+	 * and the one after a failure, too, which finds a daemon that was started again. */
 	while ((status = look(context, rates, LOOK_ASK)) == STATUS_DONE) {
 		pause_for(MEASURE_TIME);
 		enter_screen();

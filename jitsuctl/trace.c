@@ -26,9 +26,8 @@ static void write_title(const char *name, struct json_object *service, struct js
 	bool has_ready = json_object_object_get_ex(boot, "ready", &ready);
 
 	writer_plain(stdout, name);
-	printf(" was %s", json_object_object_get_ex(boot, "how", &how) ?
-				  json_object_get_string(how) :
-				  "booted");
+	printf(" was %s", json_object_object_get_ex(boot, "how", &how) ? json_object_get_string(how)
+								       : "booted");
 	if (has_ready)
 		printf(" in %.1f ms", json_object_get_double(ready));
 	else
@@ -36,9 +35,9 @@ static void write_title(const char *name, struct json_object *service, struct js
 		       json_object_get_string(json_object_object_get(service, "state")));
 	if (json_object_object_get_ex(boot, "answered", &answered))
 		printf("; %lld quer%s waited%s", waiters, waiters == 1 ? "y" : "ies",
-		       json_object_get_boolean(json_object_object_get(boot, "late")) ?
-			       " and got the answer at the wait limit" :
-			       "");
+		       json_object_get_boolean(json_object_object_get(boot, "late"))
+			       ? " and got the answer at the wait limit"
+			       : "");
 	putchar('\n');
 	if (json_object_object_get_ex(service, "notice", &notice)) {
 		printf("booted afresh: ");
@@ -52,8 +51,8 @@ enum status command_trace(struct context *context)
 	const char *name = context->arguments[0];
 	struct phase phases[CHART_PHASES];
 	struct json_object *answer, *boot;
-	enum status status = context_call(context, "service.get", params_of_name(name), NULL,
-					  &answer);
+	enum status status =
+		context_call(context, "service.get", params_of_name(name), NULL, &answer);
 	struct error err;
 	size_t count;
 	int width = writer_width();
@@ -62,7 +61,8 @@ enum status command_trace(struct context *context)
 		return status;
 	if (!json_object_object_get_ex(answer, "boot", &boot)) {
 		error_set(&err, ERROR_ABSENT,
-			  "%.64s: nobody has woken it since the daemon started, or it was found running",
+			  "%.64s: nobody has woken it since the daemon started, or it was found "
+			  "running",
 			  name);
 		complain(context, NULL, &err, NULL);
 		json_object_put(answer);

@@ -164,8 +164,8 @@ char *writer_duration(double seconds)
 		if (left < units[i].size)
 			continue;
 		return next ? text_of("%llu%s%llu%s", left / units[i].size, units[i].unit, next,
-				      units[i + 1].unit) :
-			      text_of("%llu%s", left / units[i].size, units[i].unit);
+				      units[i + 1].unit)
+			    : text_of("%llu%s", left / units[i].size, units[i].unit);
 	}
 	return text_of("%llus", left);
 }
@@ -221,8 +221,8 @@ static char *date(time_t when)
 static char *join(struct json_object *list, bool one)
 {
 	size_t n = json_object_array_length(list);
-	char *text = text_of("%s", n ? json_object_get_string(json_object_array_get_idx(list, 0)) :
-				       "");
+	char *text =
+		text_of("%s", n ? json_object_get_string(json_object_array_get_idx(list, 0)) : "");
 
 	if (one && n > 1) {
 		cleanup_free char *first = text;
@@ -288,9 +288,9 @@ void writer_json(struct json_object *value)
 char *writer_state(struct json_object *service, bool brief)
 {
 	struct json_object *value;
-	const char *state = json_object_object_get_ex(service, "state", &value) ?
-				    json_object_get_string(value) :
-				    "?";
+	const char *state = json_object_object_get_ex(service, "state", &value)
+				    ? json_object_get_string(value)
+				    : "?";
 	bool failed = json_object_object_get_ex(service, "failures_in_row", NULL);
 	cleanup_free char *retry = NULL;
 
@@ -300,7 +300,8 @@ char *writer_state(struct json_object *service, bool brief)
 	if (brief || strcmp(state, "ready") == 0 || strcmp(state, "paused") == 0 ||
 	    strcmp(state, "kept") == 0)
 		return text_of("%s", state);
-	/* On its way to another try, or to its end. A guest that once ended by itself is no failure. */
+	/* On its way to another try, or to its end. A guest that once ended by itself is no
+	 * failure. */
 	if (strcmp(state, "starting") == 0 || strcmp(state, "stopping") == 0)
 		return text_of(failed ? "%s (failed)" : "%s", state);
 	if (!json_object_object_get_ex(service, "retry", &value) ||

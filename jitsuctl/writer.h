@@ -22,7 +22,7 @@ struct table {
 	const struct column *columns;
 	size_t column_count, row_count;
 	bool headless; /* rows alone */
-	char **cells; /* row_count * column_count, owned */
+	char **cells;  /* row_count * column_count, owned */
 };
 
 /* The width to fit: COLUMNS, else the terminal's, 0 (no limit) where neither is known. */

@@ -9,19 +9,19 @@
 
 #define TEXT_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
-#define READ CONTROL_READ
-#define WRITE CONTROL_WRITE
-#define NEEDED true
+#define READ	 CONTROL_READ
+#define WRITE	 CONTROL_WRITE
+#define NEEDED	 true
 #define OPTIONAL false
 
 const struct control_method control_methods[CONTROL_METHODS] = {
-#define METHOD(id, name, access, params, result, help) \
+#define METHOD(id, name, access, params, result, help)                                             \
 	{ name, access, CONTROL_PARAMS_##params, #result, help },
 #include "proto/control.tbl.h"
 };
 
 const struct control_param control_params[] = {
-#define PARAM(params, key, kind, needed, help) \
+#define PARAM(params, key, kind, needed, help)                                                     \
 	{ CONTROL_PARAMS_##params, #key, CONTROL_##kind, needed, help },
 #include "proto/control.tbl.h"
 	{ .key = NULL },
@@ -72,9 +72,9 @@ static size_t character(const unsigned char *p, size_t left)
 			code = code << 6 | (p[i] & 0x3f);
 		}
 		return code >= forms[form].least && code <= 0x10ffff &&
-				       !(code >= 0xd800 && code <= 0xdfff) ?
-			       size :
-			       0;
+				       !(code >= 0xd800 && code <= 0xdfff)
+			       ? size
+			       : 0;
 	}
 	return 0;
 }
@@ -292,9 +292,9 @@ int control_parse(const char *text, size_t size, struct json_object **value, str
 	if (state != json_tokener_success || end != size) {
 		json_object_put(read);
 		return parse_failed(err, text, end,
-				    state == json_tokener_continue ? "it ends too early" :
-				    state != json_tokener_success  ? json_tokener_error_desc(state) :
-								     "something follows");
+				    state == json_tokener_continue  ? "it ends too early"
+				    : state != json_tokener_success ? json_tokener_error_desc(state)
+								    : "something follows");
 	}
 	if (has_duplicates(text, size, read)) {
 		json_object_put(read);
@@ -302,7 +302,8 @@ int control_parse(const char *text, size_t size, struct json_object **value, str
 	}
 	if (has_nul(read)) {
 		json_object_put(read);
-		return error_set(err, ERROR_INPUT, "not JSON that is taken here: \\u0000 in a text");
+		return error_set(err, ERROR_INPUT,
+				 "not JSON that is taken here: \\u0000 in a text");
 	}
 	*value = read;
 	return 0;
@@ -320,13 +321,13 @@ static const struct control_param *param_find(enum control_params params, const 
 static bool is_of_kind(struct json_object *value, enum control_kind kind)
 {
 	static const enum json_type types[] = {
-		[CONTROL_TEXT] = json_type_string,     [CONTROL_TEXTS] = json_type_array,
-		[CONTROL_BOOL] = json_type_boolean,    [CONTROL_NUMBER] = json_type_int,
-		[CONTROL_KIB] = json_type_int,	       [CONTROL_MSEC] = json_type_int,
-		[CONTROL_SECONDS] = json_type_double,  [CONTROL_DATE] = json_type_int,
-		[CONTROL_TIME] = json_type_double,     [CONTROL_COUNTS] = json_type_object,
-		[CONTROL_SPEC] = json_type_object,     [CONTROL_VALUES] = json_type_object,
-		[CONTROL_BOOT] = json_type_object,     [CONTROL_SERVICES] = json_type_array,
+		[CONTROL_TEXT] = json_type_string,    [CONTROL_TEXTS] = json_type_array,
+		[CONTROL_BOOL] = json_type_boolean,   [CONTROL_NUMBER] = json_type_int,
+		[CONTROL_KIB] = json_type_int,	      [CONTROL_MSEC] = json_type_int,
+		[CONTROL_SECONDS] = json_type_double, [CONTROL_DATE] = json_type_int,
+		[CONTROL_TIME] = json_type_double,    [CONTROL_COUNTS] = json_type_object,
+		[CONTROL_SPEC] = json_type_object,    [CONTROL_VALUES] = json_type_object,
+		[CONTROL_BOOT] = json_type_object,    [CONTROL_SERVICES] = json_type_array,
 		[CONTROL_EVENTS] = json_type_array,
 	};
 
@@ -343,8 +344,8 @@ int control_bind(const struct control_method *method, struct json_object *params
 				   "expected an object, parameters are by name");
 	if (method->params == CONTROL_PARAMS_SPEC)
 		return empty ? error_field(err, ERROR_INPUT, "params", NULL,
-					   "missing, expected a service's specification") :
-			       0;
+					   "missing, expected a service's specification")
+			     : 0;
 	if (!empty) {
 		json_object_object_foreach(params, key, value)
 		{
@@ -355,8 +356,8 @@ int control_bind(const struct control_method *method, struct json_object *params
 						   "%s has no such parameter", method->name);
 			if (!is_of_kind(value, p->kind))
 				return error_field(err, ERROR_INPUT, key,
-						   value ? json_object_to_json_string(value) :
-							   "null",
+						   value ? json_object_to_json_string(value)
+							 : "null",
 						   "expected %s", p->help);
 		}
 	}

@@ -13,9 +13,9 @@
 struct json_object;
 
 /* Version of this interface, in rpc.discover: the first number changes when a client breaks. */
-#define CONTROL_VERSION "1.0.0"
-#define CONTROL_SOCKET "/run/jitsu/control.sock"
-#define CONTROL_LINE_MAX (1024 * 1024) /* of a request, without its newline */
+#define CONTROL_VERSION	  "1.0.0"
+#define CONTROL_SOCKET	  "/run/jitsu/control.sock"
+#define CONTROL_LINE_MAX  (1024 * 1024) /* of a request, without its newline */
 #define CONTROL_BATCH_MAX 1000
 
 enum control_access { CONTROL_READ, CONTROL_WRITE };

@@ -106,8 +106,9 @@ static int bad(struct entries *e, const char *expected, struct error *err)
 static const char *object_end(const struct entries *e)
 {
 	const char *c = e->buffer + e->at, *end = e->buffer + e->end;
-	static const bool marks[256] = { ['"'] = true, ['{'] = true, ['}'] = true,
-					 ['['] = true, [']'] = true };
+	static const bool marks[256] = {
+		['"'] = true, ['{'] = true, ['}'] = true, ['['] = true, [']'] = true
+	};
 	unsigned depth = 0;
 
 	for (; c < end; c++) {
@@ -195,10 +196,11 @@ static int step(struct entries *e, const char **text, size_t *size, struct error
 			return 2;
 		}
 		if (e->array)
-			return error_set(err, ERROR_INPUT,
-					 "line %zu: behind entry %zu: expected a comma or the end of "
-					 "the array",
-					 e->line, e->count - 1);
+			return error_set(
+				err, ERROR_INPUT,
+				"line %zu: behind entry %zu: expected a comma or the end of "
+				"the array",
+				e->line, e->count - 1);
 		e->state = END;
 		return 2;
 	case END:

@@ -18,8 +18,8 @@ struct entries *entries_new(int fd, bool stream);
 /* NULL is allowed. */
 void entries_free(struct entries *entries);
 
-/* 1 and the next entry, NUL-terminated, valid until the next call; 0 at the end; -1 with an error that
- * names line and entry: then nothing more comes. An entry is at most SPEC_JSON_MAX bytes. */
+/* 1 and the next entry, NUL-terminated, valid until the next call; 0 at the end; -1 with an error
+ * that names line and entry: then nothing more comes. An entry is at most SPEC_JSON_MAX bytes. */
 int entries_next(struct entries *entries, const char **text, size_t *size, struct error *err);
 /* How many have come; and were they of an array? */
 size_t entries_count(const struct entries *entries);

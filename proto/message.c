@@ -63,31 +63,31 @@ static void put_text(struct writer *w, const char *text)
 	put_bytes(w, b);
 }
 
-#define U8(f) put(&w, &m->f, sizeof m->f);
-#define U16(f) put(&w, &m->f, sizeof m->f);
-#define U32(f) put(&w, &m->f, sizeof m->f);
-#define U64(f) put(&w, &m->f, sizeof m->f);
-#define TEXT(f) put_text(&w, m->f);
+#define U8(f)	 put(&w, &m->f, sizeof m->f);
+#define U16(f)	 put(&w, &m->f, sizeof m->f);
+#define U32(f)	 put(&w, &m->f, sizeof m->f);
+#define U64(f)	 put(&w, &m->f, sizeof m->f);
+#define TEXT(f)	 put_text(&w, m->f);
 #define BYTES(f) put_bytes(&w, m->f);
-#define MESSAGE(name, from, to, fields, meaning)                                         \
-	static size_t pack_##name(uint8_t *out, size_t room, const struct msg_##name *m) \
-	{                                                                                \
-		struct writer w = { .data = out, .room = room };                         \
-		uint8_t type = MESSAGE_##name;                                           \
-                                                                                         \
-		put(&w, &type, sizeof type);                                             \
-		fields return w.overflow ? 0 : w.size;                                   \
-	}                                                                                \
-                                                                                         \
-	void message_send_##name(struct link *link, const struct msg_##name *m)          \
-	{                                                                                \
-		uint8_t buffer[LINK_MESSAGE_MAX];                                        \
-		size_t size = pack_##name(buffer, sizeof buffer, m);                     \
-                                                                                         \
-		if (size == 0)                                                           \
-			log_error("message " #name " is too long and was not sent");     \
-		else                                                                     \
-			link_send(link, buffer, size);                                   \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	static size_t pack_##name(uint8_t *out, size_t room, const struct msg_##name *m)           \
+	{                                                                                          \
+		struct writer w = { .data = out, .room = room };                                   \
+		uint8_t type = MESSAGE_##name;                                                     \
+                                                                                                   \
+		put(&w, &type, sizeof type);                                                       \
+		fields return w.overflow ? 0 : w.size;                                             \
+	}                                                                                          \
+                                                                                                   \
+	void message_send_##name(struct link *link, const struct msg_##name *m)                    \
+	{                                                                                          \
+		uint8_t buffer[LINK_MESSAGE_MAX];                                                  \
+		size_t size = pack_##name(buffer, sizeof buffer, m);                               \
+                                                                                                   \
+		if (size == 0)                                                                     \
+			log_error("message " #name " is too long and was not sent");               \
+		else                                                                               \
+			link_send(link, buffer, size);                                             \
 	}
 #include "proto/message.tbl.h"
 #undef MESSAGE
@@ -160,23 +160,23 @@ static void get_text(struct reader *r, const char **out, const char *field)
 	*out = r->bad ? "" : (const char *)b.data;
 }
 
-#define U8(f) get(&r, &m.f, sizeof m.f, #f);
-#define U16(f) get(&r, &m.f, sizeof m.f, #f);
-#define U32(f) get(&r, &m.f, sizeof m.f, #f);
-#define U64(f) get(&r, &m.f, sizeof m.f, #f);
-#define TEXT(f) get_text(&r, &m.f, #f);
+#define U8(f)	 get(&r, &m.f, sizeof m.f, #f);
+#define U16(f)	 get(&r, &m.f, sizeof m.f, #f);
+#define U32(f)	 get(&r, &m.f, sizeof m.f, #f);
+#define U64(f)	 get(&r, &m.f, sizeof m.f, #f);
+#define TEXT(f)	 get_text(&r, &m.f, #f);
 #define BYTES(f) get_bytes(&r, &m.f, #f);
-#define MESSAGE(name, from, to, fields, meaning)                                             \
-	static const char *read_##name(struct reader r, const struct message_handlers *h,    \
-				       void *arg)                                            \
-	{                                                                                    \
-		struct msg_##name m = { 0 };                                                 \
-                                                                                             \
-		fields if (r.bad) return r.bad;                                              \
-		if (r.left)                                                                  \
-			return "end";                                                        \
-		h->name(arg, &m);                                                            \
-		return NULL;                                                                 \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	static const char *read_##name(struct reader r, const struct message_handlers *h,          \
+				       void *arg)                                                  \
+	{                                                                                          \
+		struct msg_##name m = { 0 };                                                       \
+                                                                                                   \
+		fields if (r.bad) return r.bad;                                                    \
+		if (r.left)                                                                        \
+			return "end";                                                              \
+		h->name(arg, &m);                                                                  \
+		return NULL;                                                                       \
 	}
 #include "proto/message.tbl.h"
 #undef MESSAGE
@@ -196,11 +196,12 @@ int message_dispatch(const uint8_t *data, size_t size, const struct message_hand
 
 	get(&r, &type, sizeof type, "type");
 	switch (type) {
-#define MESSAGE(name, from, to, fields, meaning)                                              \
-	case MESSAGE_##name:                                                                  \
-		if (!handlers->name)                                                          \
-			return error_set(err, ERROR_SYSTEM, "message " #name " is not taken here"); \
-		bad = read_##name(r, handlers, arg);                                          \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	case MESSAGE_##name:                                                                       \
+		if (!handlers->name)                                                               \
+			return error_set(err, ERROR_SYSTEM,                                        \
+					 "message " #name " is not taken here");                   \
+		bad = read_##name(r, handlers, arg);                                               \
 		break;
 #include "proto/message.tbl.h"
 #undef MESSAGE

@@ -95,8 +95,9 @@ static struct json_object *key_schema(enum spec_kind kind, int64_t min, int64_t 
 			    "{\"type\": \"string\", \"pattern\": \"^[0-9]+(\\\\.[0-9]+)?$\"}]}",
 			    (double)min / 1000, (double)max / 1000);
 	case SPEC_KIND_BOOL:
-		return json("{\"anyOf\": [{\"type\": \"boolean\"}, "
-			    "{\"enum\": [0, 1, \"0\", \"1\", \"false\", \"true\", \"no\", \"yes\"]}]}");
+		return json(
+			"{\"anyOf\": [{\"type\": \"boolean\"}, "
+			"{\"enum\": [0, 1, \"0\", \"1\", \"false\", \"true\", \"no\", \"yes\"]}]}");
 	case SPEC_KIND_IDLE:
 		return one_or_several("{\"type\": \"string\", \"pattern\": "
 				      "\"^[a-z]+:[0-9]+(ms|[smhd])(,[a-z]+:[0-9]+(ms|[smhd]))*$\"}",
@@ -220,11 +221,11 @@ static struct json_object *result_of(const struct control_method *method)
 	struct json_object *result = json_object_new_object();
 
 	add_text(result, "name", method->result);
-	json_object_object_add(result, "schema",
-			       strcmp(method->result, "openrpc") == 0 ?
-				       json("{\"type\": \"object\"}") :
-				       json("{\"$ref\": \"#/components/schemas/%s\"}",
-					    method->result));
+	json_object_object_add(
+		result, "schema",
+		strcmp(method->result, "openrpc") == 0
+			? json("{\"type\": \"object\"}")
+			: json("{\"$ref\": \"#/components/schemas/%s\"}", method->result));
 	return result;
 }
 
@@ -256,15 +257,16 @@ static struct json_object *property(const char *help, struct json_object *schema
 
 static struct json_object *spec_schema(void)
 {
-	struct json_object *schema = json("{\"type\": \"object\", \"additionalProperties\": false}");
+	struct json_object *schema =
+		json("{\"type\": \"object\", \"additionalProperties\": false}");
 	struct json_object *properties = json_object_new_object(),
 			   *needed = json_object_new_array();
 
 	for (size_t i = 0; i < ARRAY_SIZE(spec_rows); i++)
-		json_object_object_add(properties, spec_rows[i].key,
-				       property(spec_rows[i].help,
-						key_schema(spec_rows[i].kind, spec_rows[i].min,
-							   spec_rows[i].max)));
+		json_object_object_add(
+			properties, spec_rows[i].key,
+			property(spec_rows[i].help, key_schema(spec_rows[i].kind, spec_rows[i].min,
+							       spec_rows[i].max)));
 	for (size_t i = 0; i < ARRAY_SIZE(spec_needed); i++)
 		json_object_array_add(needed, json_object_new_string(spec_needed[i]));
 	json_object_object_add(schema, "properties", properties);
@@ -283,7 +285,8 @@ static struct json_object *schemas(void)
 			json_object_object_add(all, f->result, schema);
 		}
 		json_object_object_get_ex(schema, "properties", &properties);
-		json_object_object_add(properties, f->key, property(f->help, field_schema(f->kind)));
+		json_object_object_add(properties, f->key,
+				       property(f->help, field_schema(f->kind)));
 	}
 	json_object_object_add(all, "spec", spec_schema());
 	return all;
@@ -291,8 +294,7 @@ static struct json_object *schemas(void)
 
 struct json_object *openrpc_document(void)
 {
-	struct json_object *document = json_object_new_object(),
-			   *info = json_object_new_object(),
+	struct json_object *document = json_object_new_object(), *info = json_object_new_object(),
 			   *components = json_object_new_object();
 
 	add_text(document, "openrpc", OPENRPC_VERSION);

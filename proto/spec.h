@@ -108,8 +108,8 @@ struct json_object *spec_pairs_to_json(const char *const *arguments, size_t coun
 
 /* The canonical object: every given key, in the table's order. The caller puts it. */
 struct json_object *spec_to_json(const struct spec *spec);
-/* Its text, as it is stored and sent; the caller frees it. *common, if it is asked for: from where on
- * the text has no name, dns, ip and uuid, which no two services share. */
+/* Its text, as it is stored and sent; the caller frees it. *common, if it is asked for: from where
+ * on the text has no name, dns, ip and uuid, which no two services share. */
 char *spec_to_text(const struct spec *spec, size_t *size, size_t *common);
 /* It gets the UUID of such a text. False if there is none, and nothing is changed. */
 bool spec_take_uuid(struct spec *spec, const char *text);

@@ -1,8 +1,8 @@
 /*
- * A specification from its text and back without a JSON tree between, for where there are very many.
- * What is read here is what machines and most people write: a flat object of plain texts, whole
- * numbers, true and false, and lists of plain texts. Everything else is left to json-c, so that there
- * is one judge of what is JSON and one of what is wrong.
+ * A specification from its text and back without a JSON tree between, for where there are very
+ * many. What is read here is what machines and most people write: a flat object of plain texts,
+ * whole numbers, true and false, and lists of plain texts. Everything else is left to json-c, so
+ * that there is one judge of what is JSON and one of what is wrong.
  */
 #include <arpa/inet.h>
 #include <json-c/json.h>
@@ -14,7 +14,7 @@
 #include "proto/spec.h"
 #include "proto/spec_kind.h"
 
-#define DIGITS_MAX 15 /* what is longer json-c judges */
+#define DIGITS_MAX 15  /* what is longer json-c judges */
 #define USUAL	   256 /* bytes of a text; most are shorter */
 #define TEXT_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
@@ -43,8 +43,7 @@ static const char *scan_text(const char *c, struct json_object **out)
 }
 
 /* Numbers are looked at one after the other: they share an object. */
-static const char *scan_number(const char *c, struct json_object **shared,
-			       struct json_object **out)
+static const char *scan_number(const char *c, struct json_object **shared, struct json_object **out)
 {
 	const char *start = c;
 	int64_t n = 0;
@@ -83,8 +82,7 @@ static const char *scan_list(const char *c, struct json_object **out)
 }
 
 /* Behind the value, NULL if it is not of those. *out is the caller's either way. */
-static const char *scan_value(const char *c, struct json_object **number,
-			      struct json_object **out)
+static const char *scan_value(const char *c, struct json_object **number, struct json_object **out)
 {
 	static const struct {
 		const char *word;
@@ -296,7 +294,7 @@ void spec_write_member(struct spec_writer *w, const struct spec_key *key, const 
 	case SPEC_KIND_MSEC:
 		if (*(const int64_t *)member != SPEC_UNSET) {
 			put_key(w, key);
-			put_number(w, (uint64_t)*(const int64_t *)member);
+			put_number(w, (uint64_t) * (const int64_t *)member);
 		}
 		break;
 	case SPEC_KIND_TYPE:

@@ -23,24 +23,24 @@ static inline void cleanup_file_p(FILE **f)
 		fclose(*f);
 }
 
-#define cleanup_free __attribute__((cleanup(cleanup_free_p)))
+#define cleanup_free  __attribute__((cleanup(cleanup_free_p)))
 #define cleanup_close __attribute__((cleanup(cleanup_close_p)))
-#define cleanup_file __attribute__((cleanup(cleanup_file_p)))
+#define cleanup_file  __attribute__((cleanup(cleanup_file_p)))
 
 /* Hands a pointer on: the variable is NULL afterwards and its cleanup does nothing. */
-#define TAKE(p)                         \
-	({                              \
-		__auto_type taken_ = (p); \
-		(p) = NULL;             \
-		taken_;                 \
+#define TAKE(p)                                                                                    \
+	({                                                                                         \
+		__auto_type taken_ = (p);                                                          \
+		(p) = NULL;                                                                        \
+		taken_;                                                                            \
 	})
 
 /* The same for a file descriptor. */
-#define TAKE_FD(fd)            \
-	({                     \
-		int taken_ = (fd); \
-		(fd) = -1;     \
-		taken_;        \
+#define TAKE_FD(fd)                                                                                \
+	({                                                                                         \
+		int taken_ = (fd);                                                                 \
+		(fd) = -1;                                                                         \
+		taken_;                                                                            \
 	})
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -20,7 +20,7 @@ static size_t shown_size(const char *text)
 	for (size_t i = 1; i < size; i++)
 		if ((c[i] & 0xc0) != 0x80)
 			return 0;
-	if ((c[0] == 0xc2 && c[1] < 0xa0) ||			     /* C1 */
+	if ((c[0] == 0xc2 && c[1] < 0xa0) ||				      /* C1 */
 	    (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) || /* surrogates */
 	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
 		return 0;
@@ -38,8 +38,7 @@ static void drop_half_character(char *text)
 		text[back - 1] = '\0';
 }
 
-static void __attribute__((format(printf, 2, 0)))
-append_v(char *text, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0))) append_v(char *text, const char *fmt, va_list ap)
 {
 	size_t used = strlen(text);
 

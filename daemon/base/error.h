@@ -10,14 +10,14 @@
 
 enum error_kind {
 	ERROR_NONE,
-	ERROR_INPUT,   /* what was asked for is wrong; the asker can mend it */
+	ERROR_INPUT,	/* what was asked for is wrong; the asker can mend it */
 	ERROR_CONFLICT, /* it is taken, or in the way of something else */
-	ERROR_ABSENT,  /* no such thing */
-	ERROR_BUSY,    /* not now; asking again may succeed */
-	ERROR_SYSTEM,  /* a system call, a library or Xen failed */
+	ERROR_ABSENT,	/* no such thing */
+	ERROR_BUSY,	/* not now; asking again may succeed */
+	ERROR_SYSTEM,	/* a system call, a library or Xen failed */
 };
 
-#define ERROR_TEXT_MAX 512
+#define ERROR_TEXT_MAX	512
 #define ERROR_FIELD_MAX 64
 
 struct error {

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 
-#define SOCKET_BUFFER (1024 * 1024)
+#define SOCKET_BUFFER	  (1024 * 1024)
 #define MESSAGES_PER_TURN 64 /* then the other descriptors of the loop have their turn */
 
 struct queued {
@@ -79,11 +79,13 @@ static int receive(struct link *link)
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { link->buffer, sizeof link->buffer };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.bytes,
-			      /* CMSG_SPACE's padding would take a second descriptor, and leak it. */
-			      .msg_controllen = CMSG_LEN(sizeof(int)) };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		/* CMSG_SPACE's padding would take a second descriptor, and leak it. */
+		.msg_controllen = CMSG_LEN(sizeof(int))
+	};
 	struct cmsghdr *cmsg;
 	bool freed = false;
 	int fd = -1;

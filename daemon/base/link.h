@@ -32,12 +32,13 @@ struct link_callbacks {
 /* A connected pair, close-on-exec, non-blocking. 0, or -1 with errno. */
 int link_pair(int fds[2]);
 
-/* Takes fd (closes it on failure too). NULL if out of memory. Callbacks come from the loop, or link_poll. */
+/* Takes fd (closes it on failure too). NULL if out of memory. Callbacks come from the loop, or
+ * link_poll. */
 struct link *link_new(struct loop *loop, int fd, const struct link_callbacks *callbacks, void *arg);
 void link_free(struct link *link);
 
-/* What has come by now has its turn, out of turn: callbacks come from this call. Not from within one
- * of them. */
+/* What has come by now has its turn, out of turn: callbacks come from this call. Not from within
+ * one of them. */
 void link_poll(struct link *link);
 
 /* Sends or queues; never blocks, never calls back. A link whose peer is gone swallows it, since

@@ -11,7 +11,7 @@ struct loop {
 	struct event_base *base;
 	enum loop_clock clock;
 	uint64_t fake_now;
-	bool active; /* a descriptor's callback ran in this turn */
+	bool active;		   /* a descriptor's callback ran in this turn */
 	LIST_HEAD(, timer) timers; /* armed ones, fake clock only, earliest first */
 	bool quitting;
 };

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define USEC_PER_MSEC UINT64_C(1000)
-#define USEC_PER_SEC UINT64_C(1000000)
+#define USEC_PER_SEC  UINT64_C(1000000)
 
 enum loop_clock { LOOP_CLOCK_REAL, LOOP_CLOCK_FAKE };
 

@@ -1,6 +1,6 @@
 /*
- * Memory that went with a high tide: free() keeps what it may need again, and after an attack that is
- * tens of megabytes. Whoever holds much at times says how much, whenever that has changed.
+ * Memory that went with a high tide: free() keeps what it may need again, and after an attack that
+ * is tens of megabytes. Whoever holds much at times says how much, whenever that has changed.
  */
 #ifndef JITSU_BASE_TIDE_H
 #define JITSU_BASE_TIDE_H

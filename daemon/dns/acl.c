@@ -28,7 +28,7 @@ static void add_v6(struct acl *acl, const uint8_t *address, unsigned bits)
 	struct acl_v6 entry;
 	uint8_t mask[16];
 
-	for (unsigned i = 0; i < 16; i++, bits = bits > 8 ? bits - 8 : 0)
+	for (unsigned i = 0; i<16; i++, bits = bits> 8 ? bits - 8 : 0)
 		mask[i] = bits >= 8 ? 0xff : (uint8_t)(0xff00 >> bits);
 	memcpy(entry.mask, mask, sizeof mask);
 	memcpy(entry.network, address, sizeof entry.network);

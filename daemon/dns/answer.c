@@ -126,8 +126,7 @@ static void turn_away(struct dns *dns, const struct client *client, const struct
 	struct usage_counters *counters = usage_counters(dns->usage);
 	unsigned count = collect(dns, name, query->type, true);
 
-	usage_count(verdict == WAKES_PROVE ? &counters->wakes_unproven :
-					     &counters->wakes_refused);
+	usage_count(verdict == WAKES_PROVE ? &counters->wakes_unproven : &counters->wakes_refused);
 	if (count)
 		send_addresses(dns, client, query, name, count, WIRE_EDE_NONE, NULL);
 	else if (verdict == WAKES_PROVE)
@@ -140,10 +139,9 @@ static void turn_away(struct dns *dns, const struct client *client, const struct
 static void park(struct dns *dns, const struct client *client, const struct wire_query *query,
 		 uint64_t arrived, struct table_service *const *asleep, unsigned count)
 {
-	struct wait_query waiting = { .client = *client,
-				      .arrived = arrived,
-				      .packet = query->packet,
-				      .size = query->size };
+	struct wait_query waiting = {
+		.client = *client, .arrived = arrived, .packet = query->packet, .size = query->size
+	};
 	struct wait_queue *queues[WAIT_SERVICES_MAX];
 	uint32_t limit = UINT32_MAX;
 
@@ -258,8 +256,7 @@ void answer_query(void *arg, const struct client *client, uint8_t *packet, size_
 	struct dns *dns = arg;
 	struct wire_query query;
 
-	enum wire_verdict verdict =
-		wire_parse(dns->wire, packet, size, client->stream, &query);
+	enum wire_verdict verdict = wire_parse(dns->wire, packet, size, client->stream, &query);
 
 	if (verdict == WIRE_DROP) {
 		listen_skip(dns->listener, client);
@@ -294,8 +291,7 @@ void answer_waited(void *arg, const struct wait_query *waited, enum wait_end end
 
 	/* It was sound when it was parked. */
 	wire_parse(dns->wire, waited->packet, waited->size, client->stream, &query);
-	name = find_name(dns, &query,
-			 zone_find(dns->settings->zones, query.name, query.name_size));
+	name = find_name(dns, &query, zone_find(dns->settings->zones, query.name, query.name_size));
 	if (end == WAIT_AGAIN || !name) {
 		route(dns, client, &query, waited->arrived, false);
 		return;
@@ -305,7 +301,7 @@ void answer_waited(void *arg, const struct wait_query *waited, enum wait_end end
 		count = collect(dns, name, query.type, true);
 	if (!count && end == WAIT_FAILED) {
 		reply_error(dns, client, &query, WIRE_SERVFAIL, dns->failure_code,
-			   dns->failure_text);
+			    dns->failure_text);
 		return;
 	}
 	if (!count)

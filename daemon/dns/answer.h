@@ -28,19 +28,19 @@ struct dns {
 	struct acl allow_recursion;
 	bool own_acl; /* allow_recursion is ours to free */
 	const struct dns_settings *settings;
-	uint32_t serial;	 /* of the zones' SOA */
-	bool changed;		 /* since that serial was made */
+	uint32_t serial; /* of the zones' SOA */
+	bool changed;	 /* since that serial was made */
 	struct rate *rate;
 	struct wakes *wakes;
-	struct link *link;	 /* NULL: no engine */
-	struct timer *alone;	 /* runs while there is no engine */
+	struct link *link;   /* NULL: no engine */
+	struct timer *alone; /* runs while there is no engine */
 	struct table *table;
-	struct table *next;	 /* being received: takes the table's place at table_end */
+	struct table *next; /* being received: takes the table's place at table_end */
 	bool serving;
-	bool in_step;		 /* the table is of the engine at the other end of the link */
-	uint32_t *retires;	 /* asked for while next was received; answered at its end */
+	bool in_step;	   /* the table is of the engine at the other end of the link */
+	uint32_t *retires; /* asked for while next was received; answered at its end */
 	size_t retire_count;
-	uint16_t failure_code;	 /* RFC 8914, of the `failed` being handled */
+	uint16_t failure_code; /* RFC 8914, of the `failed` being handled */
 	const char *failure_text;
 	uint8_t addresses[WIRE_ADDRESSES_MAX * 16];
 	uint8_t out[WIRE_PACKET_MAX];

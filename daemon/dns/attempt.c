@@ -9,7 +9,7 @@
 #include "dns/upstreams.h"
 #include "dns/wire.h"
 
-#define PREFIX 2      /* bytes of length before a message over TCP */
+#define PREFIX		2 /* bytes of length before a message over TCP */
 #define TELLING_LETTERS 8 /* so many make a chance match of cases unlikely */
 
 struct attempt {
@@ -19,8 +19,8 @@ struct attempt {
 	struct watch *watch;
 	bool stream, mixed, lost_case;
 	unsigned forgeries;
-	size_t sent;  /* TCP: of prefix and packet */
-	uint8_t *in;  /* TCP: prefix and response */
+	size_t sent; /* TCP: of prefix and packet */
+	uint8_t *in; /* TCP: prefix and response */
 	size_t in_size;
 	size_t size, head;
 	uint8_t data[]; /* prefix and packet, as sent */

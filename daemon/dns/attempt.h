@@ -20,7 +20,7 @@ struct loop;
 enum attempt_end {
 	ATTEMPT_ANSWERED,    /* with the packet; over UDP it may be truncated */
 	ATTEMPT_UNREACHABLE, /* nobody is there, or the connection was closed */
-	ATTEMPT_DOUBTFUL,    /* UDP: what came may be forged, or changes the name's case: ask over TCP */
+	ATTEMPT_DOUBTFUL, /* UDP: what came may be forged, or changes the name's case: ask over TCP */
 };
 
 /* The end of an attempt, from the loop only; the callee frees it (attempt_free). packet is valid

@@ -14,7 +14,7 @@
 #include "dns/listen.h"
 #include "dns/wire.h"
 
-#define BATCH_MAX HOT_BATCH
+#define BATCH_MAX  HOT_BATCH
 #define BATCH_ROOM 4096 /* a longer query arrives cut, and is malformed then */
 #define BATCH_STEP 4160 /* an odd number of cache lines: not all packets begin in the same set */
 

@@ -31,7 +31,7 @@ struct msg_host;
 struct usage;
 
 #define DNS_ENDPOINTS_MAX 16
-#define DNS_THREADS_MAX 16
+#define DNS_THREADS_MAX	  16
 
 struct dns_config {
 	/* Bound, non-blocking, by the parent; the room takes them. UDP: a set for each thread, with

@@ -51,7 +51,7 @@ void elsewhere_send(struct dns *dns, const struct client *client, const struct w
 	}
 	if (!elsewhere_is_offered(dns, client)) {
 		reply_error(dns, client, query, WIRE_REFUSED, WIRE_EDE_PROHIBITED,
-			   "only names of this server for you");
+			    "only names of this server for you");
 		return;
 	}
 	special = special_find(dns->special, query->name, query->name_size, query->type);

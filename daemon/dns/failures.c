@@ -5,7 +5,8 @@
 #define WAYS 8 /* places where a key may be */
 
 struct failure {
-	uint64_t key, until; /* until 0: free. It is kept for as long again, to know of the next one. */
+	uint64_t key,
+		until; /* until 0: free. It is kept for as long again, to know of the next one. */
 	uint64_t pause;
 	unsigned recoveries;
 	uint16_t rcode;

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #define FAILURES_FIRST_USEC (5 * UINT64_C(1000000))
-#define FAILURES_LAST_USEC (300 * UINT64_C(1000000))
-#define FAILURES_MAX 4096
+#define FAILURES_LAST_USEC  (300 * UINT64_C(1000000))
+#define FAILURES_MAX	    4096
 
 struct failures;
 

@@ -15,7 +15,7 @@
 #include "dns/upstreams.h"
 #include "dns/wire.h"
 
-#define BUCKETS 1024
+#define BUCKETS	      1024
 #define LOOP_LOG_USEC (60 * USEC_PER_SEC)
 
 /* One client, and its packet as it came. */
@@ -43,7 +43,8 @@ struct exchange {
 	bool probe; /* nobody waits: to learn whether an upstream is there */
 	uint64_t deadline;
 	unsigned tries;
-	uint32_t tried, failed; /* masks of upstreams: asked in this round; said or shown that they will not do */
+	uint32_t tried, failed; /* masks of upstreams: asked in this round; said or shown that they
+				   will not do */
 	struct place places[FORWARD_TRIES + 1];
 	uint8_t *failure; /* the last response that will not do, to be relayed if none will */
 	size_t failure_size;
@@ -456,9 +457,9 @@ static void on_attempt(void *arg, struct attempt *attempt, enum attempt_end end,
 
 static unsigned share_of(const struct forward *forward, const struct client *client)
 {
-	uint64_t hash = client->peer.any.sa_family == AF_INET6 ?
-				hash_bytes(forward->secret, &client->peer.v6.sin6_addr, 8) :
-				hash_bytes(forward->secret, &client->peer.v4.sin_addr, 4);
+	uint64_t hash = client->peer.any.sa_family == AF_INET6
+				? hash_bytes(forward->secret, &client->peer.v6.sin6_addr, 8)
+				: hash_bytes(forward->secret, &client->peer.v4.sin_addr, 4);
 
 	return (unsigned)(hash % BUCKETS);
 }

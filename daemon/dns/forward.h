@@ -1,14 +1,14 @@
 /*
  * Queries that are not ours: to an upstream and back.
  *
- * An exchange is one question on its way, for everybody who asks it meanwhile: what goes upstream is
- * the client's packet but for its ID, the case of its name and the parts of its OPT that are of the
- * hop (opt.h), and who would send the same waits for the same answer. The first upstream that works
- * (upstreams.h) is asked; after FORWARD_RETRY_USEC without an answer the next one, or the same again,
- * while the earlier ones may still answer; after FORWARD_TRIES of these all have failed. One that
- * says SERVFAIL, REFUSED, NOTIMP, or FORMERR as one that does not know EDNS, is passed over for the
- * next at once; if all do, the last one's response is what the clients get. A question that failed
- * is not sent again for a while (failures.h).
+ * An exchange is one question on its way, for everybody who asks it meanwhile: what goes upstream
+ * is the client's packet but for its ID, the case of its name and the parts of its OPT that are of
+ * the hop (opt.h), and who would send the same waits for the same answer. The first upstream that
+ * works (upstreams.h) is asked; after FORWARD_RETRY_USEC without an answer the next one, or the
+ * same again, while the earlier ones may still answer; after FORWARD_TRIES of these all have
+ * failed. One that says SERVFAIL, REFUSED, NOTIMP, or FORMERR as one that does not know EDNS, is
+ * passed over for the next at once; if all do, the last one's response is what the clients get. A
+ * question that failed is not sent again for a while (failures.h).
  *
  * A truncated response is what a client on UDP gets; for clients on TCP the question is sent again
  * over TCP. A response that repeats the name in another case than we sent is not believed over UDP
@@ -26,11 +26,11 @@
 #include "dns/listen.h"
 
 #define FORWARD_RETRY_USEC (1100 * USEC_PER_MSEC)
-#define FORWARD_TRIES 4 /* in all 4.4 s: before glibc's resolver gives up */
+#define FORWARD_TRIES	   4 /* in all 4.4 s: before glibc's resolver gives up */
 /* Exchanges, and clients that wait for them. What is more is refused; and so that no one client can
  * fill the table, it may have as many as are still free. */
-#define FORWARD_QUERIES_MAX 1024
-#define FORWARD_WAITERS_MAX 4096
+#define FORWARD_QUERIES_MAX  1024
+#define FORWARD_WAITERS_MAX  4096
 #define FORWARD_VARIANTS_MAX 16 /* exchanges of one question, different in flags and options */
 
 struct loop;

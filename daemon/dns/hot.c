@@ -12,8 +12,9 @@
 #include "dns/wire_cookie.h"
 #include "proto/usage.h"
 
-#define RECORD_FIXED 12u /* of an address record: a pointer to the question's name, up to its data */
-#define OPT_SIZE 11u
+#define RECORD_FIXED                                                                               \
+	12u /* of an address record: a pointer to the question's name, up to its data */
+#define OPT_SIZE     11u
 #define OPTION_FIXED 4u
 
 /* The second byte of flags; the first one's only bit in a plain query is RD. */
@@ -131,7 +132,8 @@ static inline bool read_opt(struct work *work, const uint8_t *opt, size_t size)
 
 	/* No extended code, version 0. */
 	if (size < OPT_SIZE || memcmp(opt, start, sizeof start) != 0 || get16(opt + 5) != 0 ||
-	    size != OPT_SIZE + (size_t)get16(opt + 9) || !read_options(work, opt + OPT_SIZE, size - OPT_SIZE))
+	    size != OPT_SIZE + (size_t)get16(opt + 9) ||
+	    !read_options(work, opt + OPT_SIZE, size - OPT_SIZE))
 		return false;
 	work->edns = true;
 	work->dnssec_ok = opt[7] & 0x80;
@@ -153,7 +155,8 @@ static inline bool parse(struct work *work, uint64_t key)
 		return false;
 	memcpy(&counts, data + 4, sizeof counts);
 	counts = be64toh(counts);
-	if (counts >> 1 != UINT64_C(1) << 47) /* one question; one record at most, the last section's */
+	if (counts >> 1 != UINT64_C(1)
+				   << 47) /* one question; one record at most, the last section's */
 		return false;
 	while (data[at]) {
 		if (data[at] > 63)
@@ -200,9 +203,9 @@ static inline unsigned addresses(const struct table_service *service, bool v6)
 
 static inline unsigned opt_size(const struct work *work, const struct hot *hot)
 {
-	return !work->edns ? 0 :
-	       work->cookie && hot->cookies ? OPT_SIZE + OPTION_FIXED + WIRE_COOKIE_SIZE :
-					      OPT_SIZE;
+	return !work->edns		      ? 0
+	       : work->cookie && hot->cookies ? OPT_SIZE + OPTION_FIXED + WIRE_COOKIE_SIZE
+					      : OPT_SIZE;
 }
 
 /* Stage 4: are all its services ready, and how long is the answer? */

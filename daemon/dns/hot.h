@@ -6,8 +6,8 @@
  *
  * Plain is: a query (RFC 1035) with one question, class IN, type A or AAAA, an uncompressed name,
  * and nothing behind it but perhaps one OPT of version 0, with no options but a cookie and such as
- * are ignored; over UDP. The name is one of the table, not one that a wildcard covers, and the answer
- * fits.
+ * are ignored; over UDP. The name is one of the table, not one that a wildcard covers, and the
+ * answer fits.
  */
 #ifndef JITSU_DNS_HOT_H
 #define JITSU_DNS_HOT_H
@@ -32,7 +32,7 @@ struct hot {
 	struct table *const *table;
 	struct usage *usage;
 	struct rate *rate;
-	const struct acl *recursion; /* whose answers say RA; NULL: nobody's */
+	const struct acl *recursion;		   /* whose answers say RA; NULL: nobody's */
 	const struct wire_cookie_secrets *cookies; /* NULL: they are ignored */
 	bool shared;
 	pthread_rwlock_t lock;	   /* of the table, if shared */
@@ -46,9 +46,9 @@ struct hot_packet {
 	const struct sockaddr *peer;
 };
 
-/* From now on other threads call hot_answer, too, between hot_enter and hot_leave. The loop's thread
- * needs neither, for only it changes the table, between hot_lock and hot_unlock; without other
- * threads these do nothing. */
+/* From now on other threads call hot_answer, too, between hot_enter and hot_leave. The loop's
+ * thread needs neither, for only it changes the table, between hot_lock and hot_unlock; without
+ * other threads these do nothing. */
 void hot_share(struct hot *hot);
 void hot_enter(struct hot *hot);
 void hot_leave(struct hot *hot);

@@ -6,9 +6,9 @@
 #include "dns/acl.h"
 #include "dns/hash.h"
 
-#define WAYS 4 /* places that one network may have: a cache line of them */
+#define WAYS	      4 /* places that one network may have: a cache line of them */
 #define RATE_NETWORKS 65536
-#define RATE_BURST 5 /* seconds' worth at once */
+#define RATE_BURST    5 /* seconds' worth at once */
 
 /* Threads share the places without a lock: where two meet, a token more or less is given. */
 static uint64_t get(const uint64_t *field)
@@ -53,8 +53,8 @@ static bool take(uint64_t *full_at, uint64_t interval, uint64_t depth, uint64_t 
 
 bool limit_bucket_take(struct limit_bucket *bucket, unsigned reserve, uint64_t now)
 {
-	return take(&bucket->full_at, bucket->interval, bucket->depth - bucket->depth / 256 * reserve,
-		    now);
+	return take(&bucket->full_at, bucket->interval,
+		    bucket->depth - bucket->depth / 256 * reserve, now);
 }
 
 struct limit *limit_new(uint32_t per_second, uint32_t burst, uint32_t networks)

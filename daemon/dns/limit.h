@@ -23,7 +23,7 @@ bool limit_take(struct limit *limit, uint64_t network, uint64_t now);
 
 /* One bucket for all. */
 struct limit_bucket {
-	uint64_t full_at; /* when it would have refilled */
+	uint64_t full_at;	  /* when it would have refilled */
 	uint64_t interval, depth; /* µs for a token, µs for all */
 };
 
@@ -39,8 +39,8 @@ bool limit_bucket_take(struct limit_bucket *bucket, unsigned reserve, uint64_t n
 enum rate_verdict { RATE_PASS, RATE_SLIP, RATE_DROP };
 
 struct rate_config {
-	uint32_t per_second; /* responses to a network; 0: no limit */
-	uint32_t slip;	     /* every so many-th; 0: none, 1: all */
+	uint32_t per_second;	  /* responses to a network; 0: no limit */
+	uint32_t slip;		  /* every so many-th; 0: none, 1: all */
 	const struct acl *exempt; /* kept by reference */
 };
 

@@ -54,8 +54,8 @@ struct listener *listen_new(struct loop *loop, const struct dns_config *config, 
 /* See tcp_limit. */
 void listen_limit(struct listener *listener, uint32_t connections, uint32_t per_network,
 		  const struct acl *exempt);
-/* fn is called now and then while very many TCP connections have their turn, which UDP's packets need
- * not wait for: nor need, so, what else must not. Before listen_start. */
+/* fn is called now and then while very many TCP connections have their turn, which UDP's packets
+ * need not wait for: nor need, so, what else must not. Before listen_start. */
 void listen_between(struct listener *listener, void (*fn)(void *arg), void *arg);
 void listen_start(struct listener *listener);
 void listen_free(struct listener *listener);

@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-#define HEADER 12
-#define RECORD 10 /* type, class, TTL, size */
-#define OPTION 4
+#define HEADER	12
+#define RECORD	10 /* type, class, TTL, size */
+#define OPTION	4
 #define POINTER 0xc0
 
 enum { TYPE_SIG = 24, TYPE_OPT = 41, TYPE_TSIG = 250 };

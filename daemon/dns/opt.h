@@ -5,8 +5,8 @@
  *
  *   left out   NSID (RFC 5001, 2.1), COOKIE (7873), edns-tcp-keepalive (7828), PADDING (7830)
  *   replaced   the payload size, by ours
- *   passed on  DO and all other flags, the extended rcode, every other option: Client Subnet (7871),
- *              extended errors (8914), algorithms understood (6975), and those not yet known
+ *   passed on  DO and all other flags, the extended rcode, every other option: Client Subnet
+ * (7871), extended errors (8914), algorithms understood (6975), and those not yet known
  */
 #ifndef JITSU_DNS_OPT_H
 #define JITSU_DNS_OPT_H
@@ -23,7 +23,8 @@ struct opt {
 	bool sealed;	 /* the packet is signed (TSIG, SIG(0)): it must stay as it is */
 };
 
-/* Walks all records. 0, or -1 if the packet is malformed, has two OPTs, or more bytes than records. */
+/* Walks all records. 0, or -1 if the packet is malformed, has two OPTs, or more bytes than records.
+ */
 int opt_find(const uint8_t *packet, size_t size, struct opt *opt);
 
 /* Changes the packet in place as said above; nothing if it is sealed or has none. Its new size. An

@@ -8,7 +8,7 @@
 #include "dns/table.h"
 #include "dns/zone.h"
 
-#define PTR_MAX 64
+#define PTR_MAX	 64
 #define GLUE_MAX 64
 #define TEXT_MAX 255
 
@@ -43,15 +43,13 @@ bool own_identity(struct dns *dns, const struct client *client, const struct wir
 }
 
 /* RFC 8482, 4.2: instead of all that there is, for which a guest would have to be started. */
-static void send_hinfo(struct dns *dns, const struct client *client,
-		       const struct wire_query *query, uint32_t ttl)
+static void send_hinfo(struct dns *dns, const struct client *client, const struct wire_query *query,
+		       uint32_t ttl)
 {
 	static const uint8_t data[] = "\007RFC8482"; /* the OS is the empty string at its end */
-	const struct wire_record record = { .type = WIRE_HINFO,
-					    .class = WIRE_IN,
-					    .ttl = ttl,
-					    .data = data,
-					    .size = sizeof data };
+	const struct wire_record record = {
+		.type = WIRE_HINFO, .class = WIRE_IN, .ttl = ttl, .data = data, .size = sizeof data
+	};
 	struct wire_reply reply = { .authoritative = true,
 				    .answer = { &record, 1 },
 				    .ede = WIRE_EDE_NONE };
@@ -81,8 +79,8 @@ static unsigned put_glue(const struct zone *zone, struct wire_record records[GLU
 				.type = v4 ? WIRE_A : WIRE_AAAA,
 				.class = WIRE_IN,
 				.ttl = zone->ttl,
-				.data = v4 ? server->v4 + a * 4 :
-					     server->v6 + (a - server->v4_count) * 16,
+				.data = v4 ? server->v4 + a * 4
+					   : server->v6 + (a - server->v4_count) * 16,
 				.size = v4 ? 4 : 16,
 			};
 		}

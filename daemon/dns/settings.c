@@ -18,8 +18,8 @@ static int read_secret(const char *text, uint8_t out[WIRE_COOKIE_SECRET], struct
 		return 0;
 	}
 	/* Not shown: it is a secret, mistyped or not. */
-	return error_field(err, ERROR_INPUT, "cookie_secret", NULL, "expected %d hexadecimal digits",
-			   2 * WIRE_COOKIE_SECRET);
+	return error_field(err, ERROR_INPUT, "cookie_secret", NULL,
+			   "expected %d hexadecimal digits", 2 * WIRE_COOKIE_SECRET);
 }
 
 static int read_cookies(struct dns_settings *settings, const struct dns_texts *texts,

@@ -29,7 +29,7 @@ struct dns_settings {
 /* The keys of jitsud.conf of the same names. */
 struct dns_texts {
 	const char *const *zones, *const *ns, *const *bind, *const *limits_exempt,
-		*const *cookie_secret;
+								    *const *cookie_secret;
 	size_t zone_count, ns_count, bind_count, exempt_count, secret_count;
 	const char *mbox, *identity;
 	int64_t ttl, rate, rate_slip, wakes, wakes_per_network, tcp_connections, tcp_per_network,

@@ -7,9 +7,9 @@
 #include <sys/mman.h>
 
 #define CHUNK_UNITS (1u << SLAB_CHUNK_BITS)
-#define CHUNK_SIZE ((size_t)CHUNK_UNITS * SLAB_UNIT)
-#define CHUNKS_MAX (1u << (32 - SLAB_CHUNK_BITS))
-#define FIRST 2 /* reference */
+#define CHUNK_SIZE  ((size_t)CHUNK_UNITS * SLAB_UNIT)
+#define CHUNKS_MAX  (1u << (32 - SLAB_CHUNK_BITS))
+#define FIRST	    2 /* reference */
 
 void slab_init(struct slab *slab)
 {

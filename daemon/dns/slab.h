@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLAB_UNIT 8u
-#define SLAB_CHUNK_BITS 18    /* units of a chunk: 2 MiB */
-#define SLAB_SMALL_MAX 20480u /* a larger record has a chunk of its own */
+#define SLAB_UNIT	8u
+#define SLAB_CHUNK_BITS 18     /* units of a chunk: 2 MiB */
+#define SLAB_SMALL_MAX	20480u /* a larger record has a chunk of its own */
 
 struct slab {
 	uint8_t **chunks;

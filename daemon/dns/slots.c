@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define SLOTS_MIN 64u
+#define SLOTS_MIN     64u
 #define MOVED_PER_PUT 32u
-#define HUGE_PAGE (2u * 1024 * 1024)
+#define HUGE_PAGE     (2u * 1024 * 1024)
 
 static struct slot *make_slots(uint32_t count)
 {
@@ -111,8 +111,7 @@ static void take_out(struct slots *s, struct slot *slot)
 
 	for (i++; s->now[i & s->mask].ref; i++) {
 		/* The probe for this one starts at its hash: it may move up to there. */
-		if (((i - s->now[i & s->mask].hash) & s->mask) <
-		    ((i - hole) & s->mask))
+		if (((i - s->now[i & s->mask].hash) & s->mask) < ((i - hole) & s->mask))
 			continue;
 		s->now[hole & s->mask] = s->now[i & s->mask];
 		hole = i;

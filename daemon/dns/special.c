@@ -10,7 +10,7 @@
 #include "base/error.h"
 
 #define ZONE_MAX 80 /* bytes of the longest zone in wire format */
-#define TYPE_DS 43
+#define TYPE_DS	 43
 
 enum kind { KIND_NAME, KIND_ZONE, KIND_LOCALHOST };
 
@@ -135,8 +135,7 @@ void special_free(struct special *special)
 	free(special);
 }
 
-static const struct zone *find_zone(const struct special *special, const uint8_t *name,
-				    size_t size)
+static const struct zone *find_zone(const struct special *special, const uint8_t *name, size_t size)
 {
 	for (size_t i = 0; i < special->count; i++)
 		if (special->v[i].size == size && memcmp(special->v[i].wire, name, size) == 0)
@@ -144,8 +143,8 @@ static const struct zone *find_zone(const struct special *special, const uint8_t
 	return NULL;
 }
 
-struct special_verdict special_find(const struct special *special, const uint8_t *name,
-				    size_t size, uint16_t type)
+struct special_verdict special_find(const struct special *special, const uint8_t *name, size_t size,
+				    uint16_t type)
 {
 	struct special_verdict verdict = { .kind = SPECIAL_NOT };
 	const struct zone *zone = NULL;

@@ -28,7 +28,7 @@ struct special *special_new(const char *const *forwarded, size_t count, struct e
 void special_free(struct special *special);
 
 /* name: lower case, wire format. DS queries for a zone go to its parent: they are not special. */
-struct special_verdict special_find(const struct special *special, const uint8_t *name,
-				    size_t size, uint16_t type);
+struct special_verdict special_find(const struct special *special, const uint8_t *name, size_t size,
+				    uint16_t type);
 
 #endif

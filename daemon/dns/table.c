@@ -8,8 +8,8 @@
 #include "dns/wire.h"
 #include "proto/usage.h"
 
-#define ROOM_MIN 64u
-#define NAMES_MAX 256u /* of one service */
+#define ROOM_MIN      64u
+#define NAMES_MAX     256u /* of one service */
 #define ADDRESSES_MAX 1024u
 
 struct table *table_new(void)
@@ -394,11 +394,13 @@ int table_put(struct table *table, const struct msg_service *m, struct table_ser
 	uint16_t count;
 
 	if (m->id >= USAGE_SLOTS)
-		return error_set(err, ERROR_INPUT, "service %u: no id below %u", m->id, USAGE_SLOTS);
+		return error_set(err, ERROR_INPUT, "service %u: no id below %u", m->id,
+				 USAGE_SLOTS);
 	if (names < 0 || (unsigned)names > NAMES_MAX)
 		return error_set(err, ERROR_INPUT, "service %u: its names are malformed", m->id);
 	if (count_addresses(m->addresses, &v4, &v6) < 0 || v4 + v6 > ADDRESSES_MAX)
-		return error_set(err, ERROR_INPUT, "service %u: its addresses are malformed", m->id);
+		return error_set(err, ERROR_INPUT, "service %u: its addresses are malformed",
+				 m->id);
 
 	*old = table_take(table, m->id);
 	reserve_id(table, m->id);
@@ -415,8 +417,8 @@ int table_put(struct table *table, const struct msg_service *m, struct table_ser
 					   .name_count = count };
 	wait_queue_init(&service->waiters);
 	memcpy(service->data, refs, count * sizeof *refs);
-	copy_addresses((uint8_t *)(service->data + count), (uint8_t *)(service->data + count) + v4 * 4,
-		       m->addresses);
+	copy_addresses((uint8_t *)(service->data + count),
+		       (uint8_t *)(service->data + count) + v4 * 4, m->addresses);
 	for (uint16_t i = 0; i < count; i++)
 		attach(table, ref, refs[i]);
 	index_addresses(table, service, ref, slots_put);
@@ -520,7 +522,7 @@ static void move_service(struct table *table, const struct table *from,
 			 const struct table_service *service)
 {
 	uint8_t names[NAMES_MAX * WIRE_NAME_MAX], addresses[ADDRESSES_MAX * 17], *n = names,
-		*a = addresses;
+										 *a = addresses;
 	const uint8_t *v4 = table_v4(service), *v6 = table_v6(service);
 	struct table_service *put, *old;
 	struct error err;

@@ -52,7 +52,7 @@ struct table {
 	struct slab slab;
 	struct slots names;
 	struct slots reverse; /* addresses that are answered for -> services */
-	uint32_t *services; /* by id */
+	uint32_t *services;   /* by id */
 	uint32_t room;
 	uint32_t wildcards;
 	uint64_t key;
@@ -77,9 +77,8 @@ void table_drop(struct table *table, struct table_service *service);
 
 static inline struct table_service *table_get(const struct table *table, uint32_t id)
 {
-	return id < table->room && table->services[id] ?
-		       slab_at(&table->slab, table->services[id]) :
-		       NULL;
+	return id < table->room && table->services[id] ? slab_at(&table->slab, table->services[id])
+						       : NULL;
 }
 
 /* The owner of a canonical name: itself, or the wildcard that covers it (RFC 4592). NULL if it is

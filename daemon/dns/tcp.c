@@ -14,12 +14,12 @@
 #include "dns/dns.h"
 #include "dns/hash.h"
 
-#define PREFIX 2 /* bytes of length before each message */
-#define IN_ROOM 2048
-#define OUT_ROOM 2048
+#define PREFIX		 2 /* bytes of length before each message */
+#define IN_ROOM		 2048
+#define OUT_ROOM	 2048
 #define ACCEPTS_PER_TURN 16
-#define ACCEPT_PAUSE USEC_PER_SEC /* when there are no descriptors left */
-#define YIELD_AFTER  USEC_PER_MSEC
+#define ACCEPT_PAUSE	 USEC_PER_SEC /* when there are no descriptors left */
+#define YIELD_AFTER	 USEC_PER_MSEC
 
 #define NETWORK_BUCKETS 1024
 
@@ -34,9 +34,9 @@ struct connection {
 	uint64_t active;
 	unsigned outstanding; /* queries not answered yet */
 	unsigned events;
-	bool finished;	/* the client will send no more, it may still read */
+	bool finished; /* the client will send no more, it may still read */
 	bool broken;
-	bool handling;	/* on the stack: not to be freed, to be flushed at the end */
+	bool handling; /* on the stack: not to be freed, to be flushed at the end */
 	uint8_t *in, *out;
 	size_t in_size, in_room;
 	size_t out_start, out_size, out_room; /* out_size from out_start on are queued */
@@ -71,7 +71,7 @@ struct tcp {
 	struct slot {
 		struct connection *connection; /* NULL: free, and the next free one is */
 		uint32_t next;
-	} *slots;
+	} * slots;
 	uint32_t slot_count, free_slot; /* free_slot == slot_count: none is free */
 };
 
@@ -231,7 +231,8 @@ static bool is_holding(const struct connection *c)
 	return c->in_room > IN_ROOM || c->out_room > OUT_ROOM;
 }
 
-/* Grows one of c's buffers. What all hold is bounded: others that hold much and are idle go for it. */
+/* Grows one of c's buffers. What all hold is bounded: others that hold much and are idle go for it.
+ */
 static bool grow(struct connection *c, uint8_t **buffer, size_t *room, size_t wanted)
 {
 	struct tcp *tcp = c->tcp;
@@ -489,8 +490,8 @@ static bool take_slot(struct tcp *tcp, struct connection *c)
 static void add_connection(struct tcp *tcp, int fd, const struct client *client)
 {
 	uint64_t network = acl_network(&client->peer.any);
-	unsigned bucket = hash_mix(network ^ tcp->key, UINT64_C(0x9e3779b97f4a7c15)) %
-			  NETWORK_BUCKETS;
+	unsigned bucket =
+		hash_mix(network ^ tcp->key, UINT64_C(0x9e3779b97f4a7c15)) % NETWORK_BUCKETS;
 	struct connection *c = NULL;
 	int on = 1;
 

@@ -5,11 +5,12 @@
 #include "dns/listen.h"
 
 #define TCP_CONNECTIONS_MAX 512 /* unless tcp_limit says otherwise */
-#define TCP_IDLE_USEC (10 * USEC_PER_SEC)
+#define TCP_IDLE_USEC	    (10 * USEC_PER_SEC)
 #define TCP_OUTSTANDING_MAX 256		  /* then a connection is not read until answers went out */
-#define TCP_QUEUED_HIGH (64u * 1024)	  /* … until its client has read some */
-#define TCP_QUEUED_MAX (256u * 1024)	  /* then it is closed */
-#define TCP_HELD_MAX (32u * 1024 * 1024)  /* in all buffers: then the longest idle that has some goes */
+#define TCP_QUEUED_HIGH	    (64u * 1024)  /* … until its client has read some */
+#define TCP_QUEUED_MAX	    (256u * 1024) /* then it is closed */
+#define TCP_HELD_MAX                                                                               \
+	(32u * 1024 * 1024) /* in all buffers: then the longest idle that has some goes */
 
 struct acl;
 struct tcp;

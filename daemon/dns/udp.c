@@ -10,7 +10,7 @@
 #include "dns/workers.h"
 
 #define BATCHES_PER_TURN 16 /* then the other descriptors have their turn */
-#define SOCKETS_MAX (DNS_ENDPOINTS_MAX * DNS_THREADS_MAX)
+#define SOCKETS_MAX	 (DNS_ENDPOINTS_MAX * DNS_THREADS_MAX)
 
 _Static_assert(SOCKETS_MAX - 1 <= UINT8_MAX, "struct client's socket");
 
@@ -40,9 +40,8 @@ static void on_left(void *arg, const struct client *client, uint8_t *packet, siz
 static int make_workers(struct udp *udp, size_t threads)
 {
 	for (size_t i = 1; i < threads; i++) {
-		struct worker *worker =
-			worker_new(udp->loop, udp->sockets + i * udp->own, udp->own, udp->hot,
-				   on_left, udp);
+		struct worker *worker = worker_new(udp->loop, udp->sockets + i * udp->own, udp->own,
+						   udp->hot, on_left, udp);
 
 		if (!worker)
 			return -1;

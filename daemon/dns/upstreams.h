@@ -14,7 +14,7 @@
 
 #include "dns/dns.h"
 
-#define UPSTREAMS_SILENCES 3 /* queries in a row without a word, until it is down */
+#define UPSTREAMS_SILENCES  3 /* queries in a row without a word, until it is down */
 #define UPSTREAMS_PAUSE_MIN (500 * UINT64_C(1000))
 #define UPSTREAMS_PAUSE_MAX (5000 * UINT64_C(1000))
 
@@ -22,9 +22,9 @@ struct upstream {
 	struct sockaddr_storage address; /* with its port */
 	char text[64];			 /* for the log */
 	bool down;
-	bool loses_case;		 /* its responses do not repeat the case of the question */
+	bool loses_case; /* its responses do not repeat the case of the question */
 	unsigned silences;
-	uint64_t heard;		 /* last word */
+	uint64_t heard;		  /* last word */
 	uint64_t probe_at, pause; /* while down */
 };
 

@@ -8,8 +8,8 @@
 #include "base/tide.h"
 #include "dns/hash.h"
 
-#define BUCKETS 16384u
-#define FIRSTS 16	       /* of a queue that are looked at for one of the same client */
+#define BUCKETS		 16384u
+#define FIRSTS		 16   /* of a queue that are looked at for one of the same client */
 #define EXPIRED_PER_TURN 1024 /* then packets have their turn */
 
 /* A waiter's place in one service's queue. */
@@ -30,7 +30,7 @@ struct wait_crowd {
 struct waiter {
 	struct wait_query query;
 	uint64_t deadline, number; /* number: in the order of parking */
-	LIST_ENTRY(waiter) same; /* in its bucket */
+	LIST_ENTRY(waiter) same;   /* in its bucket */
 	size_t heap_index, bytes;
 	unsigned count, left; /* of its places; of those, still in a queue */
 	struct wait_place places[];
@@ -154,8 +154,8 @@ static void arm(struct wait *wait)
 
 static struct waiters *bucket(struct wait *wait, const struct wait_query *query)
 {
-	uint64_t hash = hash_bytes(wait->key ^ client_hash(&query->client), query->packet,
-				   query->size);
+	uint64_t hash =
+		hash_bytes(wait->key ^ client_hash(&query->client), query->packet, query->size);
 
 	return &wait->buckets[hash % BUCKETS];
 }
@@ -199,8 +199,8 @@ static bool same_address(const struct client *a, const struct client *b)
 }
 
 /*
- * A resolver repeats its query after a few hundred ms, from another port and with another ID, and no
- * longer listens for the answer to the first. If each had its own limit, each answer would come
+ * A resolver repeats its query after a few hundred ms, from another port and with another ID, and
+ * no longer listens for the answer to the first. If each had its own limit, each answer would come
  * when its resolver asks anew already: they share that of the first. That one is found near the
  * head of the queue, or, in a crowd, not.
  */

@@ -12,8 +12,8 @@
 
 #include "dns/listen.h"
 
-#define WAIT_QUERIES_MAX 65536u
-#define WAIT_BYTES_MAX (32u * 1024 * 1024)
+#define WAIT_QUERIES_MAX  65536u
+#define WAIT_BYTES_MAX	  (32u * 1024 * 1024)
 #define WAIT_SERVICES_MAX 64u /* a query waits for so many services at most */
 
 struct loop;
@@ -29,7 +29,7 @@ enum wait_end {
 	WAIT_READY,  /* the last service it waited for was released as ready */
 	WAIT_FAILED, /* … as failed */
 	WAIT_LIMIT,
-	WAIT_AGAIN,  /* the table has changed: to be looked up anew */
+	WAIT_AGAIN, /* the table has changed: to be looked up anew */
 };
 
 struct wait_query {

@@ -5,9 +5,9 @@
 #include "dns/acl.h"
 #include "dns/limit.h"
 
-#define BURST 10 /* seconds' worth at once: a page of many names, each a service */
+#define BURST	 10 /* seconds' worth at once: a page of many names, each a service */
 #define NETWORKS 16384
-#define RESERVE 128 /* of 256: what forged sources cannot use up */
+#define RESERVE	 128 /* of 256: what forged sources cannot use up */
 
 struct wakes {
 	struct limit *networks;

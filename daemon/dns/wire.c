@@ -9,8 +9,8 @@
 #include "dns/opt.h"
 #include "dns/wire_cookie.h"
 
-#define ARENA_SIZE 16384
-#define EDE_TEXT_MAX 128
+#define ARENA_SIZE     16384
+#define EDE_TEXT_MAX   128
 #define ADDRESS_RECORD 12u /* bytes before the address: name, type, class, TTL, length */
 
 _Static_assert(WIRE_NAME_MAX == KNOT_DNAME_MAXLEN, "libknot's longest name");
@@ -113,8 +113,8 @@ static void read_options(const knot_pkt_t *pkt, struct wire_query *query)
 static uint16_t refusal(uint8_t opcode)
 {
 	/* RFC 1996 and 2136: known here, and not for anybody. */
-	return opcode == KNOT_OPCODE_NOTIFY || opcode == KNOT_OPCODE_UPDATE ? WIRE_REFUSED :
-									      WIRE_NOTIMP;
+	return opcode == KNOT_OPCODE_NOTIFY || opcode == KNOT_OPCODE_UPDATE ? WIRE_REFUSED
+									    : WIRE_NOTIMP;
 }
 
 enum wire_verdict wire_parse(struct wire *wire, uint8_t *packet, size_t size, bool stream,
@@ -146,9 +146,9 @@ enum wire_verdict wire_parse(struct wire *wire, uint8_t *packet, size_t size, bo
 		return error(query, WIRE_SERVFAIL);
 	rc = knot_pkt_parse(pkt, KNOT_PF_KEEPWIRE | KNOT_PF_NOCANON);
 	if (rc != KNOT_EOK)
-		return error(query, rc == KNOT_ENOMEM		   ? WIRE_SERVFAIL :
-				    opcode == KNOT_OPCODE_QUERY ? WIRE_FORMERR :
-								  refusal(opcode));
+		return error(query, rc == KNOT_ENOMEM		  ? WIRE_SERVFAIL
+				    : opcode == KNOT_OPCODE_QUERY ? WIRE_FORMERR
+								  : refusal(opcode));
 	if (knot_pkt_has_edns(pkt)) {
 		query->edns = true;
 		query->dnssec_ok = knot_pkt_has_dnssec(pkt);
@@ -270,9 +270,9 @@ static int put_records(struct wire *wire, knot_pkt_t *pkt, const struct wire_rec
 				record->ttl);
 		rc = knot_rrset_add_rdata(&set, record->data, record->size, &wire->mm);
 		if (rc == KNOT_EOK)
-			rc = knot_pkt_put(pkt, record->owner ? KNOT_COMPR_HINT_NONE :
-							       KNOT_COMPR_HINT_QNAME,
-					  &set, flags);
+			rc = knot_pkt_put(
+				pkt, record->owner ? KNOT_COMPR_HINT_NONE : KNOT_COMPR_HINT_QNAME,
+				&set, flags);
 		if (rc != KNOT_EOK)
 			return rc;
 	}
@@ -337,8 +337,8 @@ static size_t build_bare(struct wire *wire, const struct wire_query *query,
 	return pkt->size;
 }
 
-size_t wire_build(struct wire *wire, const struct wire_query *query,
-		  const struct wire_reply *reply, uint8_t *out)
+size_t wire_build(struct wire *wire, const struct wire_query *query, const struct wire_reply *reply,
+		  uint8_t *out)
 {
 	knot_pkt_t *question, *pkt;
 
@@ -351,7 +351,8 @@ size_t wire_build(struct wire *wire, const struct wire_query *query,
 	    knot_pkt_init_response(pkt, question) != KNOT_EOK)
 		return build_header(query, WIRE_SERVFAIL, out);
 	knot_wire_set_id(out, query->id); /* the forwarder's packet bears another */
-	/* RFC 4035: cleared in what is authoritative (3.1.6), copied by a recursive server (3.2.2). */
+	/* RFC 4035: cleared in what is authoritative (3.1.6), copied by a recursive server (3.2.2).
+	 */
 	if (!reply->recursion || reply->authoritative)
 		knot_wire_clear_cd(out);
 	if (reply->authoritative)

@@ -9,24 +9,49 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_NAME_MAX 255
+#define WIRE_NAME_MAX	 255
 #define WIRE_HEADER_SIZE 12
-#define WIRE_UDP_MIN 512   /* what every client takes (RFC 1035, 4.2.1) */
-#define WIRE_UDP_MAX 1232  /* what we take and send with EDNS: never fragmented */
-#define WIRE_PACKET_MAX 65535
+#define WIRE_UDP_MIN	 512  /* what every client takes (RFC 1035, 4.2.1) */
+#define WIRE_UDP_MAX	 1232 /* what we take and send with EDNS: never fragmented */
+#define WIRE_PACKET_MAX	 65535
 /* At most so many addresses in one answer: they fit a message of either family. */
 #define WIRE_ADDRESSES_MAX 2048
 
 /* The codes used outside wire.c (IANA's numbers). */
-enum { WIRE_A = 1, WIRE_NS = 2, WIRE_SOA = 6, WIRE_PTR = 12, WIRE_HINFO = 13, WIRE_TXT = 16,
-       WIRE_AAAA = 28, WIRE_IXFR = 251, WIRE_AXFR = 252, WIRE_ANY = 255 };
+enum {
+	WIRE_A = 1,
+	WIRE_NS = 2,
+	WIRE_SOA = 6,
+	WIRE_PTR = 12,
+	WIRE_HINFO = 13,
+	WIRE_TXT = 16,
+	WIRE_AAAA = 28,
+	WIRE_IXFR = 251,
+	WIRE_AXFR = 252,
+	WIRE_ANY = 255
+};
 enum { WIRE_IN = 1, WIRE_CH = 3 };
-enum { WIRE_NOERROR = 0, WIRE_FORMERR = 1, WIRE_SERVFAIL = 2, WIRE_NXDOMAIN = 3, WIRE_NOTIMP = 4,
-       WIRE_REFUSED = 5, WIRE_BADVERS = 16, WIRE_BADCOOKIE = 23 };
+enum {
+	WIRE_NOERROR = 0,
+	WIRE_FORMERR = 1,
+	WIRE_SERVFAIL = 2,
+	WIRE_NXDOMAIN = 3,
+	WIRE_NOTIMP = 4,
+	WIRE_REFUSED = 5,
+	WIRE_BADVERS = 16,
+	WIRE_BADCOOKIE = 23
+};
 /* Extended errors, RFC 8914 section 5.2. */
-enum { WIRE_EDE_NONE = -1, WIRE_EDE_OTHER = 0, WIRE_EDE_CACHED_ERROR = 13,
-       WIRE_EDE_NOT_READY = 14, WIRE_EDE_PROHIBITED = 18, WIRE_EDE_NOT_AUTHORITATIVE = 20,
-       WIRE_EDE_NOT_SUPPORTED = 21, WIRE_EDE_NO_REACHABLE_AUTHORITY = 22 };
+enum {
+	WIRE_EDE_NONE = -1,
+	WIRE_EDE_OTHER = 0,
+	WIRE_EDE_CACHED_ERROR = 13,
+	WIRE_EDE_NOT_READY = 14,
+	WIRE_EDE_PROHIBITED = 18,
+	WIRE_EDE_NOT_AUTHORITATIVE = 20,
+	WIRE_EDE_NOT_SUPPORTED = 21,
+	WIRE_EDE_NO_REACHABLE_AUTHORITY = 22
+};
 
 enum wire_verdict {
 	WIRE_DROP,  /* no header, or a response: say nothing */
@@ -37,14 +62,14 @@ enum wire_verdict {
 struct wire_query {
 	uint8_t *packet; /* as it came; the caller's, and not written to */
 	size_t size;
-	uint16_t head;	 /* bytes of header and question; the header's alone if that is unreadable */
+	uint16_t head; /* bytes of header and question; the header's alone if that is unreadable */
 	uint16_t id, type, class, rcode;
-	uint16_t limit;	 /* longest answer its sender takes */
+	uint16_t limit; /* longest answer its sender takes */
 	bool rd, edns, dnssec_ok;
-	bool stream;		/* it came over TCP */
-	bool proven;		/* answer.c's: its source address is no forgery */
-	bool nsid, keepalive;	/* has that option (RFC 5001, RFC 7828) */
-	const uint8_t *cookie;	/* the COOKIE option's data, in the packet; NULL: it has none */
+	bool stream;	       /* it came over TCP */
+	bool proven;	       /* answer.c's: its source address is no forgery */
+	bool nsid, keepalive;  /* has that option (RFC 5001, RFC 7828) */
+	const uint8_t *cookie; /* the COOKIE option's data, in the packet; NULL: it has none */
 	uint16_t cookie_size;
 	uint16_t name_size;
 	uint8_t name[WIRE_NAME_MAX]; /* lower case, wire format */
@@ -67,8 +92,8 @@ struct wire_records {
 struct wire_reply {
 	uint16_t rcode;
 	bool authoritative, recursion, truncated;
-	/* Answer section: address_count addresses of 4 (query's type A) or 16 bytes (AAAA), with that
-	 * TTL; then others. */
+	/* Answer section: address_count addresses of 4 (query's type A) or 16 bytes (AAAA), with
+	 * that TTL; then others. */
 	const uint8_t *addresses;
 	unsigned address_count, rotate;
 	uint32_t ttl;
@@ -94,8 +119,8 @@ enum wire_verdict wire_parse(struct wire *wire, uint8_t *packet, size_t size, bo
 
 /* Builds the answer to query into out, which has room for query->limit bytes; with TC and without
  * records if they do not fit. The size; never 0. */
-size_t wire_build(struct wire *wire, const struct wire_query *query,
-		  const struct wire_reply *reply, uint8_t *out);
+size_t wire_build(struct wire *wire, const struct wire_query *query, const struct wire_reply *reply,
+		  uint8_t *out);
 
 enum wire_match {
 	WIRE_MATCH_NOT,
@@ -110,9 +135,9 @@ bool wire_truncated(const uint8_t *packet);
 uint16_t wire_rcode(const uint8_t *packet); /* the header's part of it */
 
 /* Makes an upstream's response, which wire_answers accepted, the one to query: its ID, the case of
- * its question, an OPT of ours with what may be passed on (opt.h), or none if the query has none; TC
- * instead of records if it is too long. *reply tells the options of ours that it gets; its flags and
- * rcode are set here. Result as wire_build. */
+ * its question, an OPT of ours with what may be passed on (opt.h), or none if the query has none;
+ * TC instead of records if it is too long. *reply tells the options of ours that it gets; its flags
+ * and rcode are set here. Result as wire_build. */
 size_t wire_relay(struct wire *wire, const struct wire_query *query, const uint8_t *response,
 		  size_t size, struct wire_reply *reply, uint8_t *out);
 

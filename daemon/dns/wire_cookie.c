@@ -5,10 +5,10 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define VERSION 1
+#define VERSION	      1
 #define SECONDS_A_DAY 86400
-#define LIFETIME 3600	/* RFC 9018, 4.3 */
-#define CLOCK_SKEW 300
+#define LIFETIME      3600 /* RFC 9018, 4.3 */
+#define CLOCK_SKEW    300
 
 bool wire_cookie_sound(size_t size)
 {
@@ -22,8 +22,8 @@ static void set_up(knot_edns_cookie_params_t *params, struct sockaddr_storage *a
 	/* libknot hashes the address alone, but wants it in the larger structure. */
 	memset(address, 0, sizeof *address);
 	memcpy(address, peer,
-	       peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
-					     sizeof(struct sockaddr_in));
+	       peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					   : sizeof(struct sockaddr_in));
 	*params = (knot_edns_cookie_params_t){ .version = VERSION,
 					       .timestamp = (uint32_t)unix_now,
 					       .lifetime_before = LIFETIME,

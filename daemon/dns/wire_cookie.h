@@ -13,10 +13,10 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define WIRE_COOKIE_CLIENT 8
-#define WIRE_COOKIE_SERVER 16
-#define WIRE_COOKIE_SIZE (WIRE_COOKIE_CLIENT + WIRE_COOKIE_SERVER)
-#define WIRE_COOKIE_SECRET 16
+#define WIRE_COOKIE_CLIENT	8
+#define WIRE_COOKIE_SERVER	16
+#define WIRE_COOKIE_SIZE	(WIRE_COOKIE_CLIENT + WIRE_COOKIE_SERVER)
+#define WIRE_COOKIE_SECRET	16
 #define WIRE_COOKIE_SECRETS_MAX 4
 
 struct wire_cookie_secrets {

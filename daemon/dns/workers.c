@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 
-#define RING 512 /* packets */
+#define RING		 512 /* packets */
 #define BATCHES_PER_TURN 16
 
 struct left {
@@ -86,8 +86,8 @@ static void *run(void *arg)
 
 			if (!socket)
 				return NULL;
-			for (int k = 0; k < BATCHES_PER_TURN && take_batch(worker, socket) == BATCH_MAX;
-			     k++)
+			for (int k = 0;
+			     k < BATCHES_PER_TURN && take_batch(worker, socket) == BATCH_MAX; k++)
 				;
 		}
 	}

@@ -22,7 +22,7 @@
 #include "proto/spec.h"
 #include "proto/usage.h"
 
-#define CHECK_LIMIT	  (10 * USEC_PER_SEC) /* that somebody waits for the toolstack's opinion */
+#define CHECK_LIMIT (10 * USEC_PER_SEC) /* that somebody waits for the toolstack's opinion */
 
 struct admission {
 	TAILQ_ENTRY(admission) entry;

@@ -12,15 +12,15 @@
 #include "base/loop.h"
 #include "engine/dispatch.h"
 
-#define LINES_A_TURN 32
-#define READ_SIZE (64u * 1024)
-#define UNDER_WAY_MAX 64	/* requests of one connection */
-#define QUEUE_PAUSE (1u * 1024 * 1024)	/* more waits to be sent: no more requests are read */
-#define QUEUE_MAX (16u * 1024 * 1024)	/* more waits to be sent: no more answers are taken */
-#define QUEUES_MAX (256u * 1024 * 1024) /* of all connections: the longest queue goes */
-#define DRAIN_MAX (64u * 1024 * 1024)	/* thrown away after a fatal error, before closing */
+#define LINES_A_TURN	32
+#define READ_SIZE	(64u * 1024)
+#define UNDER_WAY_MAX	64		     /* requests of one connection */
+#define QUEUE_PAUSE	(1u * 1024 * 1024)   /* more waits to be sent: no more requests are read */
+#define QUEUE_MAX	(16u * 1024 * 1024)  /* more waits to be sent: no more answers are taken */
+#define QUEUES_MAX	(256u * 1024 * 1024) /* of all connections: the longest queue goes */
+#define DRAIN_MAX	(64u * 1024 * 1024)  /* thrown away after a fatal error, before closing */
 #define SUBSCRIBERS_MAX 64
-#define EVENTS_MAX (1u * 1024 * 1024) /* more waits to be sent: no more events are taken */
+#define EVENTS_MAX	(1u * 1024 * 1024) /* more waits to be sent: no more events are taken */
 
 struct chunk {
 	STAILQ_ENTRY(chunk) entry;
@@ -424,9 +424,9 @@ static bool conn_read(struct conn *conn)
 			 MSG_DONTWAIT);
 
 	if (r < 0)
-		return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR ?
-			       (conn->eof = true) :
-			       false;
+		return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR
+			       ? (conn->eof = true)
+			       : false;
 	if (r == 0)
 		conn->eof = true;
 	else if (conn->draining)

@@ -22,10 +22,10 @@
 #include "engine/conn.h"
 #include "engine/dispatch.h"
 
-#define CONNECTIONS_MAX 1024
-#define DESCRIPTORS_SPARED 64	/* left for the rest of the room */
-#define ACCEPTS_A_TURN 64
-#define ACCEPT_PAUSE (1 * USEC_PER_SEC)
+#define CONNECTIONS_MAX	   1024
+#define DESCRIPTORS_SPARED 64 /* left for the rest of the room */
+#define ACCEPTS_A_TURN	   64
+#define ACCEPT_PAUSE	   (1 * USEC_PER_SEC)
 
 struct control {
 	struct conns conns;
@@ -42,8 +42,8 @@ struct control {
 static bool make_room(struct control *control)
 {
 	unsigned count = control->conns.count;
-	bool made = conns_close_quietest(
-		&control->conns, "too many connections, and this one was quiet longest");
+	bool made = conns_close_quietest(&control->conns,
+					 "too many connections, and this one was quiet longest");
 	uint64_t now = loop_now(control->loop);
 
 	if (!control->warned || now - control->warned > 60 * USEC_PER_SEC) {
@@ -143,9 +143,9 @@ static unsigned connections_max(void)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
 	    limit.rlim_cur > CONNECTIONS_MAX + DESCRIPTORS_SPARED)
 		return CONNECTIONS_MAX;
-	return limit.rlim_cur > 2 * DESCRIPTORS_SPARED ?
-		       (unsigned)limit.rlim_cur - DESCRIPTORS_SPARED :
-		       DESCRIPTORS_SPARED;
+	return limit.rlim_cur > 2 * DESCRIPTORS_SPARED
+		       ? (unsigned)limit.rlim_cur - DESCRIPTORS_SPARED
+		       : DESCRIPTORS_SPARED;
 }
 
 struct control *control_new(struct loop *loop, int listen_fd, struct engine *engine)
@@ -156,8 +156,10 @@ struct control *control_new(struct loop *loop, int listen_fd, struct engine *eng
 		close(listen_fd);
 		return NULL;
 	}
-	*control = (struct control){ .loop = loop, .listen_fd = listen_fd,
-				     .group = group_of(listen_fd), .max = connections_max() };
+	*control = (struct control){ .loop = loop,
+				     .listen_fd = listen_fd,
+				     .group = group_of(listen_fd),
+				     .max = connections_max() };
 	control->accept_timer = timer_new(loop, on_accept_again, control);
 	control->listen_watch = watch_new(loop, listen_fd, WATCH_READ, on_accept, control);
 	if (conns_open(&control->conns, loop, engine) < 0 || !control->accept_timer ||
@@ -189,9 +191,9 @@ static void put_time(struct json_object *event)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	snprintf(text, sizeof text, "%lld.%03ld", (long long)ts.tv_sec, ts.tv_nsec / 1000000);
-	json_object_object_add(event, "time",
-			       json_object_new_double_s((double)ts.tv_sec + (double)ts.tv_nsec / 1e9,
-							text));
+	json_object_object_add(
+		event, "time",
+		json_object_new_double_s((double)ts.tv_sec + (double)ts.tv_nsec / 1e9, text));
 }
 
 static char *event_line(struct json_object *event, size_t *size)
@@ -211,8 +213,9 @@ static char *last_line(size_t *size)
 
 	put_time(event);
 	json_object_object_add(event, "kind", json_object_new_string("dropped"));
-	json_object_object_add(event, "why",
-			       json_object_new_string("too many events were not read; subscribe anew"));
+	json_object_object_add(
+		event, "why",
+		json_object_new_string("too many events were not read; subscribe anew"));
 	line = event_line(event, size);
 	json_object_put(event);
 	return line;

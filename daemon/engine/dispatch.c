@@ -269,8 +269,12 @@ struct dispatch *dispatch_message(struct loop *loop, struct engine *engine,
 	d = calloc(1, sizeof *d);
 	if (!d)
 		abort();
-	*d = (struct dispatch){ .engine = engine, .access = access, .client = client, .arg = arg,
-				.message = message, .count = 1 };
+	*d = (struct dispatch){ .engine = engine,
+				.access = access,
+				.client = client,
+				.arg = arg,
+				.message = message,
+				.count = 1 };
 	if (json_object_is_type(message, json_type_array)) {
 		d->batch = true;
 		d->count = json_object_array_length(message);

@@ -33,24 +33,25 @@ struct engine_source {
 };
 
 struct engine_config {
-	const char *store;	       /* path of the database; ":memory:" keeps nothing */
-	int control_fd;		       /* listening, non-blocking, taken; -1: none */
-	/* To be there at start: specifications as JSON texts, then those of files (proto/entries.h). */
+	const char *store; /* path of the database; ":memory:" keeps nothing */
+	int control_fd;	   /* listening, non-blocking, taken; -1: none */
+	/* To be there at start: specifications as JSON texts, then those of files
+	 * (proto/entries.h). */
 	const char *const *services;
 	size_t service_count;
 	const struct engine_source *sources; /* kept by reference until they are read */
 	size_t source_count;
 	struct usage *usage;
-	bool simulated;		       /* the backend is sim */
+	bool simulated; /* the backend is sim */
 	bool ptr;
-	bool synjitsu;		       /* there is one to be told of addresses */
-	int64_t ttl;		       /* s; defaults for services that do not say */
+	bool synjitsu;			    /* there is one to be told of addresses */
+	int64_t ttl;			    /* s; defaults for services that do not say */
 	int64_t response_delay, wait_limit; /* ms */
-	enum spec_stop_mode stop_mode; /* unset: destroy */
-	uint64_t reserve;	       /* KiB of the host's memory that no guest gets */
-	unsigned boots;		       /* at most so many starts under way at once */
+	enum spec_stop_mode stop_mode;	    /* unset: destroy */
+	uint64_t reserve;		    /* KiB of the host's memory that no guest gets */
+	unsigned boots;			    /* at most so many starts under way at once */
 	const char *version, *backend;
-	const char *listen;	       /* where dns listens, for daemon.status */
+	const char *listen; /* where dns listens, for daemon.status */
 };
 
 /* Opens the store and reads all services. NULL with an error. */

@@ -5,8 +5,7 @@
 struct service;
 
 /* Shown in another state than before; names as in a listing. */
-void event_state(const struct service *service, const char *from, const char *to,
-		 const char *why);
+void event_state(const struct service *service, const char *from, const char *to, const char *why);
 void event_failure(const struct service *service, const char *why);
 void event_added(const struct service *service);
 void event_removed(const struct service *service);

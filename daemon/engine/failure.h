@@ -19,9 +19,9 @@ struct failure {
 	unsigned in_row;
 	uint64_t retry_at; /* not before that time again */
 	bool of_stop;	   /* the error is about a stop: it is over when that succeeds */
-	char *error;	   /* why the last start or stop failed; NULL: none since it was last ready */
-	char *death;	   /* how its last domain ended by itself; NULL: none did */
-	char *console;	   /* last lines of that one's console; NULL: none */
+	char *error;   /* why the last start or stop failed; NULL: none since it was last ready */
+	char *death;   /* how its last domain ended by itself; NULL: none did */
+	char *console; /* last lines of that one's console; NULL: none */
 };
 
 /* A start, wake or stop failed. */

@@ -13,9 +13,9 @@
 #include "proto/message.h"
 #include "proto/spec.h"
 
-#define PIECE	    1000u	  /* services a turn */
-#define QUEUED_MAX  (256 * 1024) /* with more before it, dns is let to catch up */
-#define CATCH_UP    (1 * USEC_PER_MSEC)
+#define PIECE	   1000u	/* services a turn */
+#define QUEUED_MAX (256 * 1024) /* with more before it, dns is let to catch up */
+#define CATCH_UP   (1 * USEC_PER_MSEC)
 
 struct feed {
 	struct timer *timer;

@@ -60,7 +60,8 @@ static struct index_slot *make_slots(size_t room)
 	if (size < HUGE_PAGE) {
 		slots = calloc(room, sizeof(struct index_slot));
 	} else {
-		slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0);
 		if (slots == MAP_FAILED)
 			abort();
 		madvise(slots, size, MADV_HUGEPAGE);

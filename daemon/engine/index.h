@@ -1,7 +1,7 @@
 /*
  * A hash table from keys to ids. It holds neither: only a part of each key's hash beside the id, so
- * that a look-up gives those ids that may be meant, hardly ever one too many, and the user compares.
- * 8 bytes an entry, and a third to five thirds of that for what is empty.
+ * that a look-up gives those ids that may be meant, hardly ever one too many, and the user
+ * compares. 8 bytes an entry, and a third to five thirds of that for what is empty.
  */
 #ifndef JITSU_ENGINE_INDEX_H
 #define JITSU_ENGINE_INDEX_H

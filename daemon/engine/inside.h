@@ -50,7 +50,7 @@ struct engine {
 	uint64_t started;
 
 	struct link *dns, *toolstack;
-	struct feed *feed; /* NULL: dns has the whole table */
+	struct feed *feed;		  /* NULL: dns has the whole table */
 	TAILQ_HEAD(, service) considered; /* whether they may rest */
 	struct timer *rest_timer;
 	bool surveyed; /* by this toolstack: only then it gets orders */

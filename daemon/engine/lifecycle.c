@@ -90,10 +90,10 @@ const char *lifecycle_action_name(enum lifecycle_action action)
 const char *lifecycle_public_name(enum lifecycle_public state)
 {
 	static const char *const names[] = {
-		[LIFECYCLE_PUBLIC_OFF] = "off",		[LIFECYCLE_PUBLIC_STARTING] = "starting",
-		[LIFECYCLE_PUBLIC_READY] = "ready",	[LIFECYCLE_PUBLIC_STOPPING] = "stopping",
-		[LIFECYCLE_PUBLIC_PAUSED] = "paused",	[LIFECYCLE_PUBLIC_SUSPENDED] = "suspended",
-		[LIFECYCLE_PUBLIC_KEPT] = "kept",	[LIFECYCLE_PUBLIC_REMOVED] = "removed",
+		[LIFECYCLE_PUBLIC_OFF] = "off",	      [LIFECYCLE_PUBLIC_STARTING] = "starting",
+		[LIFECYCLE_PUBLIC_READY] = "ready",   [LIFECYCLE_PUBLIC_STOPPING] = "stopping",
+		[LIFECYCLE_PUBLIC_PAUSED] = "paused", [LIFECYCLE_PUBLIC_SUSPENDED] = "suspended",
+		[LIFECYCLE_PUBLIC_KEPT] = "kept",     [LIFECYCLE_PUBLIC_REMOVED] = "removed",
 	};
 
 	return names[state];

@@ -23,13 +23,13 @@
 #include "proto/spec.h"
 #include "proto/usage.h"
 
-#define PIECE	    256	  /* entries a turn */
-#define GROUP_MAX   8192  /* services with one write to the disk */
-#define ASKED_MAX   256	  /* questions to the toolstack under way */
-#define KINDS	    1024  /* whose answers are known */
-#define SHOWN_MAX   100	  /* refusals that are logged one by one */
-#define QUEUED_MAX  (1024 * 1024) /* to dns: with more it is let to catch up */
-#define CATCH_UP    (1 * USEC_PER_MSEC)
+#define PIECE	   256		 /* entries a turn */
+#define GROUP_MAX  8192		 /* services with one write to the disk */
+#define ASKED_MAX  256		 /* questions to the toolstack under way */
+#define KINDS	   1024		 /* whose answers are known */
+#define SHOWN_MAX  100		 /* refusals that are logged one by one */
+#define QUEUED_MAX (1024 * 1024) /* to dns: with more it is let to catch up */
+#define CATCH_UP   (1 * USEC_PER_MSEC)
 
 /* Where an entry stands. */
 struct place {
@@ -123,8 +123,7 @@ static int next_text(struct load *load, const char **text, struct place *place)
 			load->entries = entries_new(source->fd, false);
 		r = entries_next(load->entries, text, &size, &err);
 		if (r > 0) {
-			*place = (struct place){ source->path,
-						 entries_count(load->entries) - 1 };
+			*place = (struct place){ source->path, entries_count(load->entries) - 1 };
 			return 1;
 		}
 		if (r < 0)
@@ -192,7 +191,8 @@ static void write_out(struct given *given)
 	given->kind = index_hash(given->json + common, size - common) | 1;
 }
 
-/* Looks at the one that is there, whose text that is; without a UUID of its own it gets that one's. */
+/* Looks at the one that is there, whose text that is; without a UUID of its own it gets that one's.
+ */
 static bool is_same(struct given *given, const char *text)
 {
 	if (!given->spec->has_uuid)
@@ -227,8 +227,8 @@ static bool is_there(struct engine *engine, struct given *given, bool *named)
 	size_t at = 0;
 	uint32_t id;
 
-	while (!namesake.found && (id = registry_maybe_named(engine->registry, given->name, &at)) !=
-					  REGISTRY_NO_ID) {
+	while (!namesake.found &&
+	       (id = registry_maybe_named(engine->registry, given->name, &at)) != REGISTRY_NO_ID) {
 		struct service *service = registry_awake(engine->registry, id);
 
 		if (!service) {
@@ -277,9 +277,8 @@ static void stage(struct load *load, struct given *given)
  * somebody is to hear of each. */
 static bool is_simple(const struct engine *engine, const struct given *given)
 {
-	return given->place.path && !control_watched(engine->control) &&
-	       !rest_never(given->spec) && !given->spec->rumprun_config &&
-	       !survey_knows(engine, given->spec->uuid);
+	return given->place.path && !control_watched(engine->control) && !rest_never(given->spec) &&
+	       !given->spec->rumprun_config && !survey_knows(engine, given->spec->uuid);
 }
 
 /* False: it is held until the toolstack has answered. Takes given. */
@@ -383,9 +382,10 @@ void load_committed(struct engine *engine, const struct error *err)
 	if (!load || !load->group_count)
 		return;
 	if (err) {
-		log_error("%zu services given at start are not stored, and what follows is not read: "
-			  "%s",
-			  load->group_count, err->text);
+		log_error(
+			"%zu services given at start are not stored, and what follows is not read: "
+			"%s",
+			load->group_count, err->text);
 		load->text = load->text_count;
 		load->source = load->source_count;
 		load->bundle.size = 0;

@@ -1,12 +1,14 @@
 /*
- * The services given at start are read in the background, a piece a turn of the loop, entry by entry.
- * What is there already stays; what differs is changed if it is off; what is wrong is logged.
+ * The services given at start are read in the background, a piece a turn of the loop, entry by
+ * entry. What is there already stays; what differs is changed if it is off; what is wrong is
+ * logged.
  *
- * A new one takes the way of a service.add. But of a large file only the first of its kind is checked
- * by the toolstack: of those that follow and are the same but for name, dns, ip and uuid, the answer
- * is known. Those go straight to rest (rest.h), many with one write to the disk, and are told to dns
- * together when they are on it. Nothing is logged of each; a line at the end says how many there
- * were. While somebody has subscribed to events, each takes the long way, with its event.
+ * A new one takes the way of a service.add. But of a large file only the first of its kind is
+ * checked by the toolstack: of those that follow and are the same but for name, dns, ip and uuid,
+ * the answer is known. Those go straight to rest (rest.h), many with one write to the disk, and are
+ * told to dns together when they are on it. Nothing is logged of each; a line at the end says how
+ * many there were. While somebody has subscribed to events, each takes the long way, with its
+ * event.
  */
 #ifndef JITSU_ENGINE_LOAD_H
 #define JITSU_ENGINE_LOAD_H

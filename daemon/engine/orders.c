@@ -288,8 +288,8 @@ static bool is_live(const char *key)
 	static const char *const live[] = {
 		"ptr",	       "wake_any",  "dns",	"ip",	   "ttl",	   "response_delay",
 		"wait_limit",  "stop_mode", "idle",	"idle_by", "idle_traffic", "shutdown_limit",
-		"on_poweroff", "on_reboot", "on_crash", "pinned",
-		"use_synjitsu", "wake", "ports",
+		"on_poweroff", "on_reboot", "on_crash", "pinned",  "use_synjitsu", "wake",
+		"ports",
 	};
 
 	for (size_t i = 0; i < sizeof live / sizeof live[0]; i++)

@@ -22,7 +22,8 @@ static const uint32_t level_words[LEVELS] = {
 };
 
 struct registry {
-	struct service **slots; /* all that there can be: of those that rest the memory is never touched */
+	struct service *
+		*slots; /* all that there can be: of those that rest the memory is never touched */
 	uint32_t end;
 	uint64_t *free_ids[LEVELS];
 	struct index names, uuids, addresses, domains;

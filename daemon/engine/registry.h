@@ -5,8 +5,8 @@
  * A service that is being removed keeps its id, name, addresses and UUID until its domain is gone.
  *
  * Most services rest: nobody has asked for them, and nothing is known of them but what the store
- * has. Such a one has its id and its keys here, and no struct service. Whatever looks one up gets it
- * woken: made from the store.
+ * has. Such a one has its id and its keys here, and no struct service. Whatever looks one up gets
+ * it woken: made from the store.
  */
 #ifndef JITSU_ENGINE_REGISTRY_H
 #define JITSU_ENGINE_REGISTRY_H

@@ -51,17 +51,17 @@ struct service {
 	struct registry_entry entry;
 
 	enum lifecycle_state state;
-	uint32_t boot;	     /* number of the last start or wake order */
-	bool boot_ordered;   /* at least once: boot means something */
-	bool stop_ordered;   /* and not answered yet */
-	uint8_t stop_mode;   /* of that order, enum spec_stop_mode */
-	uint8_t put_mode;    /* enum spec_stop_mode: how the action STOP ends it */
-	bool was_paused;     /* before it was being suspended */
-	bool image;	     /* there is a suspend image of it */
-	bool dead;	     /* its end was told while it was being put away */
-	bool adopted;	     /* found by a survey, perhaps in the midst of its boot */
-	bool revive;	     /* wanted until it is ready, whoever asks */
-	uint8_t hold;	     /* enum message_hold, as last told; and of which domain */
+	uint32_t boot;	   /* number of the last start or wake order */
+	bool boot_ordered; /* at least once: boot means something */
+	bool stop_ordered; /* and not answered yet */
+	uint8_t stop_mode; /* of that order, enum spec_stop_mode */
+	uint8_t put_mode;  /* enum spec_stop_mode: how the action STOP ends it */
+	bool was_paused;   /* before it was being suspended */
+	bool image;	   /* there is a suspend image of it */
+	bool dead;	   /* its end was told while it was being put away */
+	bool adopted;	   /* found by a survey, perhaps in the midst of its boot */
+	bool revive;	   /* wanted until it is ready, whoever asks */
+	uint8_t hold;	   /* enum message_hold, as last told; and of which domain */
 	uint32_t hold_domid;
 	bool parked;	     /* the administrator stopped it: not started unasked */
 	bool staged;	     /* added, and not on disk yet */

@@ -34,8 +34,8 @@ int store_begin(struct store *store, struct error *err);
 int store_commit(struct store *store, struct error *err);
 
 /* Durable when they return 0 (store_add in a group: when that is committed); -1 with an error, and
- * then nothing is changed. `added` is Unix time in s. The id must be new, and so must the name, which
- * is not looked at (or, for the others, the id be there). */
+ * then nothing is changed. `added` is Unix time in s. The id must be new, and so must the name,
+ * which is not looked at (or, for the others, the id be there). */
 int store_add(struct store *store, uint32_t id, const char *name, const char *spec, int64_t added,
 	      struct error *err);
 int store_update(struct store *store, uint32_t id, const char *spec, struct error *err);

@@ -18,7 +18,7 @@
 #include "proto/usage.h"
 
 #define REMOVE_LIMIT	 (30 * USEC_PER_SEC)
-#define LIST_MAX	 10000 /* services in an answer, */
+#define LIST_MAX	 10000		   /* services in an answer, */
 #define LIST_BYTES	 (2 * 1024 * 1024) /* and of their specifications, about */
 #define MEASURE_INTERVAL USEC_PER_SEC
 
@@ -290,8 +290,8 @@ static struct json_object *counters_json(struct engine *engine)
 	const struct usage_counters *counters = usage_counters(engine->config.usage);
 	struct json_object *object = json_object_new_object();
 
-#define COUNTER(name, meaning) \
-	listing_put_number(object, #name, \
+#define COUNTER(name, meaning)                                                                     \
+	listing_put_number(object, #name,                                                          \
 			   atomic_load_explicit(&counters->name, memory_order_relaxed));
 #include "proto/counter.tbl.h"
 #undef COUNTER

@@ -17,7 +17,8 @@ typedef void verb_done(void *arg, struct json_object *result, const struct error
 typedef void verb_fn(struct engine *engine, struct json_object *params, verb_done *done, void *arg);
 
 /* verb_rpc_discover is discover.c's, verb_events_subscribe dispatch.c's, those
- * that move or change a service orders.c's, the others verbs.c's. The objects that they answer with are described by the FIELD lines. */
+ * that move or change a service orders.c's, the others verbs.c's. The objects that they answer with
+ * are described by the FIELD lines. */
 #define METHOD(id, name, access, params, result, help) verb_fn verb_##id;
 #include "proto/control.tbl.h"
 

@@ -18,8 +18,8 @@ struct backend;
 
 #define BACKEND_DESTROYED_BEHIND_US 255
 /* The note of one that was booted although it has an image. */
-#define BACKEND_CHANGED "its specification has changed since it was suspended"
-#define BACKEND_CONSOLE_MAX	    2048 /* bytes of a guest's last words, with the NUL */
+#define BACKEND_CHANGED	    "its specification has changed since it was suspended"
+#define BACKEND_CONSOLE_MAX 2048 /* bytes of a guest's last words, with the NUL */
 
 struct backend_config {
 	unsigned boots;		 /* at most so many builds at once */

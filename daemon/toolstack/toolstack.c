@@ -35,7 +35,7 @@ struct toolstack {
 	const struct backend_table *table;
 	struct backend *backend;
 	struct synjitsu *synjitsu; /* NULL: none to be told of addresses */
-	struct link *link; /* NULL while there is no engine */
+	struct link *link;	   /* NULL while there is no engine */
 	uint32_t connection;
 	/*
 	 * Until the survey of this connection is answered, which waits until nothing is under way,
@@ -321,10 +321,10 @@ static void on_knock(void *arg, uint32_t id, struct bytes source)
 	struct toolstack *toolstack = arg;
 
 	if (reporting(toolstack))
-		message_send_knock(toolstack->link, &(struct msg_knock){
-							    .id = id,
-							    .at = loop_now(toolstack->loop),
-							    .source = source });
+		message_send_knock(toolstack->link,
+				   &(struct msg_knock){ .id = id,
+							.at = loop_now(toolstack->loop),
+							.source = source });
 }
 
 static void on_frame(void *arg, uint32_t id, uint32_t boot, uint64_t at)
@@ -503,8 +503,8 @@ static void hold(struct toolstack *toolstack, const struct order *order)
 			      .spec = order->text };
 	struct error err;
 
-	if (toolstack->synjitsu && synjitsu_hold(toolstack->synjitsu, &m,
-						 toolstack->table->simulated, &err) < 0)
+	if (toolstack->synjitsu &&
+	    synjitsu_hold(toolstack->synjitsu, &m, toolstack->table->simulated, &err) < 0)
 		log_warning("hold of service %u refused: %s", order->id, err.text);
 }
 
@@ -622,8 +622,8 @@ struct toolstack *toolstack_new(struct loop *loop, const struct toolstack_config
 		toolstack, err);
 	if (!toolstack->backend)
 		goto fail;
-	if (config->synjitsu && !(toolstack->synjitsu = synjitsu_new(loop, config->synjitsu,
-								     on_knock, toolstack, err)))
+	if (config->synjitsu &&
+	    !(toolstack->synjitsu = synjitsu_new(loop, config->synjitsu, on_knock, toolstack, err)))
 		goto fail;
 	timer_set(toolstack->alone, LINK_ALONE_LIMIT);
 	return toolstack;

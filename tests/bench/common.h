@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define DNS_HEADER 12
+#define DNS_HEADER   12
 #define QUESTION_MAX (DNS_HEADER + 255 + 4)
 
 static inline uint64_t now_ns(void)

@@ -13,10 +13,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define PIPELINED 200 /* questions that a reader asks at once */
+#define PIPELINED	200 /* questions that a reader asks at once */
 #define OPENED_PER_TURN 64
-#define BEAT_NS 100000000u /* a writer's */
-#define SMALL 2304 /* the least that a socket's buffer may be */
+#define BEAT_NS		100000000u /* a writer's */
+#define SMALL		2304	   /* the least that a socket's buffer may be */
 
 enum kind { IDLE, READER, WRITER };
 
@@ -43,7 +43,8 @@ static void open_one(struct connection *c, uint64_t turn)
 	struct epoll_event event = { .events = EPOLLOUT | EPOLLRDHUP, .data.ptr = c };
 	int small = SMALL;
 
-	*c = (struct connection){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) };
+	*c = (struct connection){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+					       0) };
 	if (c->fd < 0)
 		err(1, "socket");
 	if (kind == READER)
@@ -99,8 +100,10 @@ static void on_event(struct connection *c, unsigned events)
 
 static void usage(void)
 {
-	fputs("usage: crowd [-a FIRST/COUNT/STRIDE] [-c CONNECTIONS] [-r] [-s SECONDS] ADDRESS PORT KIND NAME\n"
-	      "KIND: idle, reader, writer. -r: a connection that the server closes is opened again.\n"
+	fputs("usage: crowd [-a FIRST/COUNT/STRIDE] [-c CONNECTIONS] [-r] [-s SECONDS] ADDRESS "
+	      "PORT KIND NAME\n"
+	      "KIND: idle, reader, writer. -r: a connection that the server closes is opened "
+	      "again.\n"
 	      "Prints opened, refused, closed by the server, and those open at the end.\n",
 	      stderr);
 	exit(2);
@@ -118,11 +121,20 @@ int main(int argc, char **argv)
 
 	while ((option = getopt(argc, argv, "a:c:rs:")) != -1) {
 		switch (option) {
-		case 'a': sources = sources_read(optarg); break;
-		case 'c': count = number(optarg, "-c"); break;
-		case 'r': again = true; break;
-		case 's': seconds = number(optarg, "-s"); break;
-		default: usage();
+		case 'a':
+			sources = sources_read(optarg);
+			break;
+		case 'c':
+			count = number(optarg, "-c");
+			break;
+		case 'r':
+			again = true;
+			break;
+		case 's':
+			seconds = number(optarg, "-s");
+			break;
+		default:
+			usage();
 		}
 	}
 	if (argc - optind != 4 || count == 0)

@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define BATCH 64
+#define BATCH	   64
 #define WINDOW_MAX 4096
-#define RETRY_NS 400000000u
+#define RETRY_NS   400000000u
 
 struct names {
 	uint8_t *wire; /* one after the other */
@@ -151,10 +151,13 @@ static void send_due(int fd, const struct names *names, size_t most)
 
 static void usage(void)
 {
-	fputs("usage: flood [-a] [-e] [-q RATE] [-r] [-s SECONDS] [-w WINDOW] ADDRESS PORT FILE [PID]...\n"
-	      "Asks for the names of FILE in turn. -r: in any order. -a: until each was answered once,\n"
+	fputs("usage: flood [-a] [-e] [-q RATE] [-r] [-s SECONDS] [-w WINDOW] ADDRESS PORT FILE "
+	      "[PID]...\n"
+	      "Asks for the names of FILE in turn. -r: in any order. -a: until each was answered "
+	      "once,\n"
 	      "then ends. -e: an echo is an answer. -q: at most so many a second. Prints answers,\n"
-	      "seconds, lost, not good, and the microseconds of processor time that the processes took\n"
+	      "seconds, lost, not good, and the microseconds of processor time that the processes "
+	      "took\n"
 	      "for an answer.\n",
 	      stderr);
 	exit(2);
@@ -175,13 +178,26 @@ int main(int argc, char **argv)
 
 	while ((option = getopt(argc, argv, "aeq:rs:w:")) != -1) {
 		switch (option) {
-		case 'a': all = true; break;
-		case 'e': echo = true; break;
-		case 'q': rate = number(optarg, "-q"); break;
-		case 'r': any_order = true; break;
-		case 's': seconds = number(optarg, "-s"); break;
-		case 'w': window = number(optarg, "-w"); break;
-		default: usage();
+		case 'a':
+			all = true;
+			break;
+		case 'e':
+			echo = true;
+			break;
+		case 'q':
+			rate = number(optarg, "-q");
+			break;
+		case 'r':
+			any_order = true;
+			break;
+		case 's':
+			seconds = number(optarg, "-s");
+			break;
+		case 'w':
+			window = number(optarg, "-w");
+			break;
+		default:
+			usage();
 		}
 	}
 	if (argc - optind < 3 || window == 0 || window > WINDOW_MAX)
@@ -219,7 +235,8 @@ int main(int argc, char **argv)
 			uint16_t id = (uint16_t)(wire[i][0] << 8 | wire[i][1]);
 			struct slot *slot = &slots[id % WINDOW_MAX];
 
-			/* A late second answer to a question that was repeated must not start another. */
+			/* A late second answer to a question that was repeated must not start
+			 * another. */
 			if (id >= window || slot->sent == 0)
 				continue;
 			if (echo || answers(wire[i], messages[i].msg_len)) {

@@ -70,10 +70,14 @@ static void wait_until(int fd, uint64_t when)
 
 static void usage(void)
 {
-	fputs("usage: pinger [-c COUNT] [-i MICROSECONDS] [-w MILLISECONDS] [-o FILE] ADDRESS PORT NAME\n"
-	      "Asks COUNT times (65536, or until SIGTERM), every so many microseconds (1000), waits so\n"
-	      "long for the last answers (2000). Prints how many were sent, lost and not good. FILE: a\n"
-	      "line a question, in microseconds: due (CLOCK_MONOTONIC), sent late by, wait or \"-\".\n",
+	fputs("usage: pinger [-c COUNT] [-i MICROSECONDS] [-w MILLISECONDS] [-o FILE] ADDRESS PORT "
+	      "NAME\n"
+	      "Asks COUNT times (65536, or until SIGTERM), every so many microseconds (1000), "
+	      "waits so\n"
+	      "long for the last answers (2000). Prints how many were sent, lost and not good. "
+	      "FILE: a\n"
+	      "line a question, in microseconds: due (CLOCK_MONOTONIC), sent late by, wait or "
+	      "\"-\".\n",
 	      stderr);
 	exit(2);
 }
@@ -91,11 +95,20 @@ int main(int argc, char **argv)
 
 	while ((option = getopt(argc, argv, "c:i:w:o:")) != -1) {
 		switch (option) {
-		case 'c': count = number(optarg, "-c"); break;
-		case 'i': interval = number(optarg, "-i"); break;
-		case 'w': patience = number(optarg, "-w"); break;
-		case 'o': path = optarg; break;
-		default: usage();
+		case 'c':
+			count = number(optarg, "-c");
+			break;
+		case 'i':
+			interval = number(optarg, "-i");
+			break;
+		case 'w':
+			patience = number(optarg, "-w");
+			break;
+		case 'o':
+			path = optarg;
+			break;
+		default:
+			usage();
 		}
 	}
 	if (argc - optind != 3 || count == 0 || count > COUNT_MAX)

@@ -11,9 +11,9 @@
 #include <poll.h>
 #include <unistd.h>
 
-#define BATCH 64
-#define ROOM 4096
-#define LABEL 12
+#define BATCH	 64
+#define ROOM	 4096
+#define LABEL	 12
 #define TYPE_OPT 41
 
 static char **arguments;
@@ -193,8 +193,8 @@ static size_t trailing(uint8_t *wire, size_t size)
 static size_t malformed(uint8_t *wire)
 {
 	static size_t (*const kinds[])(uint8_t *, size_t) = {
-		noise, operation, cut_opt,   fat_opt, two_opts, loop,
-		long_name, counts, cut, flips,   trailing,
+		noise,	   operation, cut_opt, fat_opt, two_opts, loop,
+		long_name, counts,    cut,     flips,	trailing,
 	};
 
 	return kinds[any_number() % (sizeof kinds / sizeof *kinds)](wire, next_name(wire));
@@ -248,7 +248,8 @@ static void receive(int fd)
 	do {
 		for (int i = 0; i < BATCH; i++) {
 			parts[i] = (struct iovec){ wire[i], sizeof wire[i] };
-			messages[i].msg_hdr = (struct msghdr){ .msg_iov = &parts[i], .msg_iovlen = 1 };
+			messages[i].msg_hdr =
+				(struct msghdr){ .msg_iov = &parts[i], .msg_iovlen = 1 };
 		}
 		r = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
 		for (int i = 0; i < r; i++) {
@@ -262,9 +263,12 @@ static void receive(int fd)
 
 static void usage(void)
 {
-	fputs("usage: storm [-a FIRST/COUNT/STRIDE] [-q RATE] [-s SECONDS] ADDRESS PORT KIND [NAME]...\n"
-	      "From so many addresses, RATE a second (1000), until SIGTERM at the latest. KIND: random (labels below the names),\n"
-	      "names (in turn), file (the names of a file, in turn), malformed. Prints sent, and the\n"
+	fputs("usage: storm [-a FIRST/COUNT/STRIDE] [-q RATE] [-s SECONDS] ADDRESS PORT KIND "
+	      "[NAME]...\n"
+	      "From so many addresses, RATE a second (1000), until SIGTERM at the latest. KIND: "
+	      "random (labels below the names),\n"
+	      "names (in turn), file (the names of a file, in turn), malformed. Prints sent, and "
+	      "the\n"
 	      "answers: NOERROR FORMERR SERVFAIL NXDOMAIN NOTIMP REFUSED others truncated.\n",
 	      stderr);
 	exit(2);
@@ -282,10 +286,17 @@ int main(int argc, char **argv)
 
 	while ((option = getopt(argc, argv, "a:q:s:")) != -1) {
 		switch (option) {
-		case 'a': sources = sources_read(optarg); break;
-		case 'q': rate = number(optarg, "-q"); break;
-		case 's': seconds = number(optarg, "-s"); break;
-		default: usage();
+		case 'a':
+			sources = sources_read(optarg);
+			break;
+		case 'q':
+			rate = number(optarg, "-q");
+			break;
+		case 's':
+			seconds = number(optarg, "-s");
+			break;
+		default:
+			usage();
 		}
 	}
 	if (argc - optind < 4)

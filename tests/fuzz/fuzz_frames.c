@@ -94,11 +94,11 @@ static void knock(void *arg, const struct synjitsu_knock *m)
 
 static struct core *core;
 
-#define FORWARD(name)                                                          \
-	static void on_##name(void *arg, const struct synjitsu_##name *m)      \
-	{                                                                      \
-		(void)arg;                                                     \
-		core_handlers()->name(core, m);                                \
+#define FORWARD(name)                                                                              \
+	static void on_##name(void *arg, const struct synjitsu_##name *m)                          \
+	{                                                                                          \
+		(void)arg;                                                                         \
+		core_handlers()->name(core, m);                                                    \
 	}
 FORWARD(hello)
 FORWARD(claim)

@@ -6,10 +6,10 @@
 
 #include <proto/message.h>
 
-#define SOUND(condition)        \
-	do {                    \
-		if (!(condition)) \
-			abort();  \
+#define SOUND(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
 	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,12 +19,20 @@ static struct world *room_new(const struct sockaddr_in *upstream)
 	static const char *const zones[] = { "example.org" }, *const bind_to[] = { "192.0.2.53" };
 	static const char *const secret[] = { "e5e973e5a6b2a43f48e7dc849e37bfcf" };
 	static const struct service services[] = {
-		{ .id = 1, .ready = true, .names = "a.example.org web.example.net *.w.example.org",
-		  .addresses = "10.0.0.1 2001:db8::1", .flags = MESSAGE_SERVICE_PTR },
+		{ .id = 1,
+		  .ready = true,
+		  .names = "a.example.org web.example.net *.w.example.org",
+		  .addresses = "10.0.0.1 2001:db8::1",
+		  .flags = MESSAGE_SERVICE_PTR },
 		{ .id = 2, .ready = true, .names = "x.y.z.example.org", .addresses = "10.0.0.2" },
-		{ .id = 3, .ready = false, .names = "s.example.org *.s.example.net",
+		{ .id = 3,
+		  .ready = false,
+		  .names = "s.example.org *.s.example.net",
 		  .addresses = "10.0.0.3 10.0.0.4" },
-		{ .id = 4, .ready = false, .names = "t.example.org", .addresses = "2001:db8::4",
+		{ .id = 4,
+		  .ready = false,
+		  .names = "t.example.org",
+		  .addresses = "2001:db8::4",
 		  .flags = MESSAGE_SERVICE_WAKE_ANY },
 	};
 	static struct dns_settings settings;

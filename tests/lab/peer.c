@@ -1,7 +1,7 @@
 /*
  * An original Synjitsu, as far as jitsud can tell: it serves a vchan for domain 0 at the original's
- * place and prints each record of 10 bytes with the time. `peer stall`: it never reads, and its ring
- * holds 1 KiB.
+ * place and prints each record of 10 bytes with the time. `peer stall`: it never reads, and its
+ * ring holds 1 KiB.
  */
 #include <libxenvchan.h>
 #include <stdbool.h>

@@ -16,7 +16,7 @@
 #include "proto/spec.h"
 
 #define FAKE_SERVICES 4096
-#define FAKE_SLOW 4096
+#define FAKE_SLOW     4096
 
 static struct json_object *fake_services[FAKE_SERVICES];
 static size_t fake_count, fake_calls;
@@ -196,9 +196,9 @@ void verb_service_stop(struct engine *engine, struct json_object *params, verb_d
 
 	(void)engine;
 	fake_order(params,
-		   strcmp(word, "pause") == 0	? "paused" :
-		   strcmp(word, "suspend") == 0 ? "suspended" :
-						  "off",
+		   strcmp(word, "pause") == 0	  ? "paused"
+		   : strcmp(word, "suspend") == 0 ? "suspended"
+						  : "off",
 		   done, arg);
 }
 

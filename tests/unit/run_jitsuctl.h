@@ -100,17 +100,17 @@ static int shell(const char *line)
 	return WEXITSTATUS(status);
 }
 
-#define RUN(line, status)                                                                       \
-	do {                                                                                    \
-		int status_ = shell(line);                                                      \
-		if (status_ != (status))                                                        \
-			fail_msg("%s: exit status %d, expected %d\n%s%s", line, status_, status, \
-				 out, err);                                                     \
+#define RUN(line, status)                                                                          \
+	do {                                                                                       \
+		int status_ = shell(line);                                                         \
+		if (status_ != (status))                                                           \
+			fail_msg("%s: exit status %d, expected %d\n%s%s", line, status_, status,   \
+				 out, err);                                                        \
 	} while (0)
-#define HAS(text, part)                                                                         \
-	do {                                                                                    \
-		if (!strstr(text, part))                                                        \
-			fail_msg("expected %s in: %s", part, text);                             \
+#define HAS(text, part)                                                                            \
+	do {                                                                                       \
+		if (!strstr(text, part))                                                           \
+			fail_msg("expected %s in: %s", part, text);                                \
 	} while (0)
 
 __attribute__((unused)) static size_t lines_of(const char *text)

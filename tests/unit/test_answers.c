@@ -87,10 +87,14 @@ static void ignore_forget(void *arg, const struct msg_forget *m)
 static void on_message(void *arg, const uint8_t *data, size_t size, int fd)
 {
 	static const struct message_handlers handlers = {
-		.service = on_service,		  .table_begin = ignore_table_begin,
-		.table_end = ignore_table_end,	  .ready = on_ready,
-		.retire = on_retire,		  .asleep = ignore_asleep,
-		.failed = ignore_failed,	  .forget = ignore_forget,
+		.service = on_service,
+		.table_begin = ignore_table_begin,
+		.table_end = ignore_table_end,
+		.ready = on_ready,
+		.retire = on_retire,
+		.asleep = ignore_asleep,
+		.failed = ignore_failed,
+		.forget = ignore_forget,
 	};
 	struct error err;
 
@@ -108,9 +112,15 @@ static int setup(void **state)
 {
 	static const struct link_callbacks callbacks = { on_message, on_closed };
 	struct engine_config config = {
-		.store = ":memory:", .control_fd = -1,	   .simulated = true,
-		.ttl = 1,	     .response_delay = 10, .wait_limit = 700,
-		.boots = 2,	     .version = "0",	   .backend = "sim",
+		.store = ":memory:",
+		.control_fd = -1,
+		.simulated = true,
+		.ttl = 1,
+		.response_delay = 10,
+		.wait_limit = 700,
+		.boots = 2,
+		.version = "0",
+		.backend = "sim",
 		.listen = "nowhere",
 	};
 	struct toolstack_config toolstack_config = { .backend = "sim", .boots = 2 };

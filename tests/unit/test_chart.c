@@ -13,8 +13,8 @@
 #include "base/cleanup.h"
 #include "jitsuctl/chart.c"
 
-#define BOOTED                                                                              \
-	"{\"want\":1,\"how\":\"booted\",\"began\":20,\"created\":120,\"key\":150,\"frame\":160," \
+#define BOOTED                                                                                     \
+	"{\"want\":1,\"how\":\"booted\",\"began\":20,\"created\":120,\"key\":150,\"frame\":160,"   \
 	"\"ready\":260,\"answered\":260.4,\"waiters\":1,\"late\":false}"
 
 static char *plain(const char *boot)
@@ -85,14 +85,13 @@ static void chart(void **state)
 	cleanup_free char *text = bars(BOOTED, 60);
 
 	(void)state;
-	assert_string_equal(text,
-			    "queue   ███                                          20.0 ms\n"
-			    "build      ████████████████                         100.0 ms\n"
-			    "key                        █████                     30.0 ms\n"
-			    "frame                      ██████                    40.0 ms\n"
-			    "settle                           ████████████████   100.0 ms\n"
-			    "answer                                          ▏     0.4 ms\n"
-			    "        0                                260.4 ms\n");
+	assert_string_equal(text, "queue   ███                                          20.0 ms\n"
+				  "build      ████████████████                         100.0 ms\n"
+				  "key                        █████                     30.0 ms\n"
+				  "frame                      ██████                    40.0 ms\n"
+				  "settle                           ████████████████   100.0 ms\n"
+				  "answer                                          ▏     0.4 ms\n"
+				  "        0                                260.4 ms\n");
 }
 
 /* Whatever the times, no line is wider, and each phase is to be seen. */
@@ -101,7 +100,8 @@ static void widths(void **state)
 	static const char *const boots[] = {
 		BOOTED,
 		"{\"began\":0,\"created\":0,\"ready\":0,\"answered\":0}",
-		"{\"began\":0.1,\"created\":99999,\"missed\":[\"key\"],\"ready\":100000,\"answered\":9}",
+		"{\"began\":0.1,\"created\":99999,\"missed\":[\"key\"],\"ready\":100000,"
+		"\"answered\":9}",
 		"{\"began\":50,\"created\":50.001,\"ready\":50.002,\"answered\":50.003}",
 	};
 

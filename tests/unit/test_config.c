@@ -91,7 +91,8 @@ static void test_bad_values(void **state)
 {
 	(void)state;
 	write_conf("");
-	assert_refused("-l", "70000", "--listen: \"70000\": expected a whole number from 1 to 65535");
+	assert_refused("-l", "70000",
+		       "--listen: \"70000\": expected a whole number from 1 to 65535");
 	assert_refused("-l", "53x", "--listen: \"53x\"");
 	assert_refused("-d", "soon", "--delay: \"soon\": expected seconds, from 0 to 60");
 	assert_refused("-d", "nan", "--delay: \"nan\"");
@@ -114,8 +115,13 @@ static void test_declared(void **state)
 	struct config config;
 	struct declared declared;
 	struct error err;
-	const char *argv[] = { "jitsud", "--services", conf_path, "--services-dir", "/nonexistent",
-			       "name=c,dns=c.example,ip=10.0.0.1", NULL };
+	const char *argv[] = { "jitsud",
+			       "--services",
+			       conf_path,
+			       "--services-dir",
+			       "/nonexistent",
+			       "name=c,dns=c.example,ip=10.0.0.1",
+			       NULL };
 
 	(void)state;
 	write_conf("[ { \"name\": \"a\" }, { \"name\": \"b\" } ]");

@@ -32,7 +32,7 @@
 #define SANITIZED 0
 #endif
 
-#define MIB (1024 * 1024)
+#define MIB    (1024 * 1024)
 #define STATUS "{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"id\":1}\n"
 
 static struct loop *loop;
@@ -197,7 +197,8 @@ static void requests(void **state)
 		{ "{\"jsonrpc\":\"2.0\"} {}", "{\"code\":-32700" },
 		{ "{'jsonrpc':\"2.0\"}", "{\"code\":-32700" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"id\":1", "-32700" },
-		{ "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "-32700" },
+		{ "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+		  "-32700" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"id\":1,\"id\":2}",
 		  "\\\"id\\\": this key is given twice" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"id\":1,"
@@ -220,7 +221,8 @@ static void requests(void **state)
 		  "\"code\":-32602,\"message\":\"name: missing" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"params\":[\"w\"],\"id\":1}",
 		  "\"field\":\"params\"" },
-		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"params\":{\"name\":5},\"id\":1}",
+		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"params\":{\"name\":5},\"id\":"
+		  "1}",
 		  "\"message\":\"name: \\\"5\\\": expected the service's name\"" },
 		{ "{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"params\":"
 		  "{\"name\":\"w\",\"nam\":1},\"id\":1}",
@@ -280,8 +282,9 @@ static void batches(void **state)
 	/* One after the other: what comes after a slow one is not done before it. */
 	fake_reset();
 	fd = client();
-	say(fd, "[{\"jsonrpc\":\"2.0\",\"method\":\"service.remove\",\"params\":{\"name\":\"slow\"},"
-		"\"id\":1},{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"id\":2}]\n");
+	say(fd,
+	    "[{\"jsonrpc\":\"2.0\",\"method\":\"service.remove\",\"params\":{\"name\":\"slow\"},"
+	    "\"id\":1},{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"id\":2}]\n");
 	pump();
 	assert_int_equal(fake_slow_count, 1);
 	assert_int_equal(fake_calls, 1);
@@ -314,7 +317,8 @@ static void half_closed(void **state)
 	static const char *const texts[] = {
 		STATUS,
 		"{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"id\":1}",
-		"{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"params\":{\"name\":\"slow\"},\"id\":1}",
+		"{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"params\":{\"name\":\"slow\"},"
+		"\"id\":1}",
 		STATUS "{\"jsonrpc\":",
 	};
 
@@ -669,8 +673,8 @@ static void read_access(void **state)
 	free(TAKE(last_reply));
 }
 
-#define SUBSCRIBE(n)                                                                     \
-	"{\"jsonrpc\":\"2.0\",\"method\":\"events.subscribe\",\"params\":{\"recent\":" #n \
+#define SUBSCRIBE(n)                                                                               \
+	"{\"jsonrpc\":\"2.0\",\"method\":\"events.subscribe\",\"params\":{\"recent\":" #n          \
 	"},\"id\":1}\n"
 
 static void publish(unsigned number, size_t padding)
@@ -703,11 +707,13 @@ static void events(void **state)
 	heard = hear(fd, &size, &eof);
 	assert_false(eof);
 	assert_int_equal(count_of(heard, "\n"), 3);
-	assert_non_null(strstr(heard, "\"result\":{\"events\":[{\"kind\":\"state\",\"service\":\"w\","
-				      "\"why\":\"number 298\",\"time\":"));
+	assert_non_null(strstr(heard,
+			       "\"result\":{\"events\":[{\"kind\":\"state\",\"service\":\"w\","
+			       "\"why\":\"number 298\",\"time\":"));
 	assert_non_null(strstr(heard, "\"number 299\""));
-	assert_non_null(strstr(heard, "}]},\"id\":1}\n{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{"
-				      "\"kind\":\"state\",\"service\":\"w\",\"why\":\"number 300\""));
+	assert_non_null(strstr(
+		heard, "}]},\"id\":1}\n{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{"
+		       "\"kind\":\"state\",\"service\":\"w\",\"why\":\"number 300\""));
 	assert_non_null(strstr(heard, "\"number 301\""));
 	free(heard);
 
@@ -838,9 +844,32 @@ static uint32_t random_below(uint32_t limit)
 static size_t mutate(char *text, size_t size, size_t room)
 {
 	static const char *const tokens[] = {
-		"\"", "{", "}", "[", "]", ",", ":", "null", "true", "-1e999", "\\u0000", "\\ud800",
-		"\"id\"", "\"jsonrpc\"", "\"2.0\"", "\"params\":", "\xff", "\xc3\xa9", "\xed\xa0\x80",
-		"99999999999999999999", "\"service.add\"", "\"name\":\"slow\"", "NaN", "/*", "\n", "",
+		"\"",
+		"{",
+		"}",
+		"[",
+		"]",
+		",",
+		":",
+		"null",
+		"true",
+		"-1e999",
+		"\\u0000",
+		"\\ud800",
+		"\"id\"",
+		"\"jsonrpc\"",
+		"\"2.0\"",
+		"\"params\":",
+		"\xff",
+		"\xc3\xa9",
+		"\xed\xa0\x80",
+		"99999999999999999999",
+		"\"service.add\"",
+		"\"name\":\"slow\"",
+		"NaN",
+		"/*",
+		"\n",
+		"",
 	};
 
 	for (uint32_t n = 1 + random_below(4); n; n--) {
@@ -882,9 +911,11 @@ static void fuzz(void **state)
 {
 	static const char *const seeds[] = {
 		STATUS,
-		"{\"jsonrpc\":\"2.0\",\"method\":\"service.add\",\"id\":1,\"params\":{\"name\":\"w\","
+		"{\"jsonrpc\":\"2.0\",\"method\":\"service.add\",\"id\":1,\"params\":{\"name\":"
+		"\"w\","
 		"\"dns\":[\"w.org\",\"v.org\"],\"ip\":\"10.0.0.1\",\"memory\":\"64M\",\"ttl\":60}}",
-		"{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"params\":{\"name\":\"w\"},\"id\":\"x\"}",
+		"{\"jsonrpc\":\"2.0\",\"method\":\"service.get\",\"params\":{\"name\":\"w\"},"
+		"\"id\":\"x\"}",
 		"[{\"jsonrpc\":\"2.0\",\"method\":\"service.list\",\"id\":1},{\"jsonrpc\":\"2.0\","
 		"\"method\":\"service.remove\",\"params\":{\"name\":\"w\"},\"id\":2}]",
 	};
@@ -913,7 +944,8 @@ static void fuzz(void **state)
 		}
 		exact = malloc(size ? size : 1); /* so that ASan sees a read past its end */
 		memcpy(exact, text, size);
-		d = dispatch_message(loop, NULL, CONTROL_WRITE, &dispatch_client, exact, size, &replies);
+		d = dispatch_message(loop, NULL, CONTROL_WRITE, &dispatch_client, exact, size,
+				     &replies);
 		free(exact);
 		assert_int_equal(replies, before + (d ? 0 : 1));
 		if (d && random_below(2)) {
@@ -935,12 +967,24 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(requests),		 TEST(notifications),	       TEST(batches),
-		TEST(a_byte_at_a_time),	 TEST(half_closed),	       TEST(long_line),
-		TEST(noise),		 TEST(silent_clients),	       TEST(no_descriptors),
-		TEST(slow_reader),	 TEST(many_under_way),	       TEST(gone_before_the_answer),
-		TEST(strangers_may_read), TEST(read_access),	       TEST(fuzz),
-		TEST(many_then_half_closed), TEST(events),	       TEST(slow_subscriber),
+		TEST(requests),
+		TEST(notifications),
+		TEST(batches),
+		TEST(a_byte_at_a_time),
+		TEST(half_closed),
+		TEST(long_line),
+		TEST(noise),
+		TEST(silent_clients),
+		TEST(no_descriptors),
+		TEST(slow_reader),
+		TEST(many_under_way),
+		TEST(gone_before_the_answer),
+		TEST(strangers_may_read),
+		TEST(read_access),
+		TEST(fuzz),
+		TEST(many_then_half_closed),
+		TEST(events),
+		TEST(slow_subscriber),
 		TEST(many_subscribers),
 	};
 

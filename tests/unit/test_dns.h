@@ -32,7 +32,7 @@
 #include "proto/message.h"
 #include "proto/usage.h"
 
-#define MSEC USEC_PER_MSEC
+#define MSEC	 USEC_PER_MSEC
 #define PATIENCE 2000 /* real ms for a packet to cross loopback on a busy machine */
 
 struct world {
@@ -42,7 +42,7 @@ struct world {
 	struct usage *usage;
 	struct acl allowed;
 	struct sockaddr_in udp, any, tcp; /* any: UDP on all addresses */
-	char log[65536]; /* what the engine heard */
+	char log[65536];		  /* what the engine heard */
 };
 
 struct packet {
@@ -80,9 +80,9 @@ static inline void on_answered(void *arg, const struct msg_answered *m)
 
 static inline void on_engine_message(void *arg, const uint8_t *data, size_t size, int fd)
 {
-	static const struct message_handlers handlers = {
-		.want = on_want, .retired = on_retired, .answered = on_answered
-	};
+	static const struct message_handlers handlers = { .want = on_want,
+							  .retired = on_retired,
+							  .answered = on_answered };
 	struct error err;
 
 	assert_int_equal(fd, -1);
@@ -121,8 +121,7 @@ static inline int bound_to(int type, in_addr_t host, struct sockaddr_in *address
 	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	socklen_t size = sizeof *address;
 
-	*address = (struct sockaddr_in){ .sin_family = AF_INET,
-					 .sin_addr.s_addr = htonl(host) };
+	*address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(host) };
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)address, sizeof *address), 0);
 	if (type == SOCK_STREAM)
@@ -185,8 +184,7 @@ static inline struct world *world_new_full(const struct sockaddr_in *upstreams, 
 	config.tcp_fds[0] = bound(SOCK_STREAM, &w->tcp);
 	for (size_t i = 0; i < count; i++)
 		memcpy(&config.forwarders[i], &upstreams[i], sizeof upstreams[i]);
-	assert_int_equal(acl_read(&w->allowed, (const char *const[]){ "any" }, 1, "test", &err),
-			 0);
+	assert_int_equal(acl_read(&w->allowed, (const char *const[]){ "any" }, 1, "test", &err), 0);
 	config.allow_recursion = w->allowed;
 	w->dns = dns_new(w->loop, &config, &err);
 	assert_non_null(w->dns);
@@ -275,10 +273,10 @@ static inline void tell_service(struct world *w, struct service s)
 	settle(w);
 }
 
-#define tell(w, name, ...)                                                             \
-	do {                                                                           \
-		message_send_##name((w)->engine, &(struct msg_##name){ __VA_ARGS__ }); \
-		settle(w);                                                             \
+#define tell(w, name, ...)                                                                         \
+	do {                                                                                       \
+		message_send_##name((w)->engine, &(struct msg_##name){ __VA_ARGS__ });             \
+		settle(w);                                                                         \
 	} while (0)
 
 static inline void tell_table(struct world *w, const struct service *services, size_t count)

@@ -6,9 +6,15 @@ static int fd;
 static struct world *start(void)
 {
 	static const struct service services[] = {
-		{ .id = 1, .ready = true, .names = "www.example.org web.example.org",
+		{ .id = 1,
+		  .ready = true,
+		  .names = "www.example.org web.example.org",
 		  .addresses = "10.0.0.1 2001:db8::1" },
-		{ .id = 2, .ready = true, .names = "pool.example.org", .addresses = "10.0.0.2", .ttl = 30 },
+		{ .id = 2,
+		  .ready = true,
+		  .names = "pool.example.org",
+		  .addresses = "10.0.0.2",
+		  .ttl = 30 },
 		{ .id = 3, .ready = true, .names = "pool.example.org", .addresses = "10.0.0.3" },
 		{ .id = 4, .ready = true, .names = "*.wild.example.org", .addresses = "10.0.0.4" },
 		{ .id = 5, .ready = true, .names = "b.c.wild.example.org", .addresses = "10.0.0.5" },
@@ -132,7 +138,8 @@ static void test_case_and_soa(void **state)
 	assert_int_equal(p.data[q.size], 0xc0);
 	at = p.data[q.size + 1];
 	assert_int_equal(at, 12 + 4);
-	assert_int_equal(strncasecmp((const char *)p.data + at, (const char *)zone, sizeof zone), 0);
+	assert_int_equal(strncasecmp((const char *)p.data + at, (const char *)zone, sizeof zone),
+			 0);
 	finish(w);
 }
 

@@ -78,9 +78,9 @@ static void make_response(struct packet *p)
 
 static void respond(int from_fd, const struct packet *p, const struct sockaddr_in *to)
 {
-	assert_int_equal(sendto(from_fd, p->data, p->size, 0, (const struct sockaddr *)to,
-				sizeof *to),
-			 (ssize_t)p->size);
+	assert_int_equal(
+		sendto(from_fd, p->data, p->size, 0, (const struct sockaddr *)to, sizeof *to),
+		(ssize_t)p->size);
 }
 
 /* The name's case is ours; this is the client's again. */
@@ -99,7 +99,8 @@ static void set_rcode(struct packet *p, unsigned rcode)
 }
 
 /* One that says so, keeping the OPT. */
-static void respond_rcode(int from_fd, struct packet *p, const struct sockaddr_in *to, unsigned rcode)
+static void respond_rcode(int from_fd, struct packet *p, const struct sockaddr_in *to,
+			  unsigned rcode)
 {
 	set_rcode(p, rcode);
 	respond(from_fd, p, to);
@@ -357,7 +358,8 @@ static void test_failures_table(void **state)
 	failures_free(failures);
 }
 
-/* One that is silent for a while is not asked but now and then, and is first again when it is back. */
+/* One that is silent for a while is not asked but now and then, and is first again when it is back.
+ */
 static void test_down_and_up(void **state)
 {
 	struct world *w = start(2);
@@ -482,8 +484,10 @@ static void test_folded(void **state)
 	(void)state;
 	for (int i = 0; i < 20; i++) {
 		callers[i] = caller(SOCK_DGRAM, &w->udp);
-		ask(callers[i], (uint16_t)(100 + i), i % 2 ? "a.example.net" : "A.EXAMPLE.net", WIRE_A, EDNS);
-		ask(callers[i], (uint16_t)(100 + i), "a.example.net", WIRE_A, EDNS); /* impatience */
+		ask(callers[i], (uint16_t)(100 + i), i % 2 ? "a.example.net" : "A.EXAMPLE.net",
+		    WIRE_A, EDNS);
+		ask(callers[i], (uint16_t)(100 + i), "a.example.net", WIRE_A,
+		    EDNS); /* impatience */
 		settle(w);
 	}
 	ask(fd, 7, "a.example.net", WIRE_A, EDNS | WITH_DO);
@@ -564,10 +568,10 @@ static void test_case_not_kept(void **state)
 /* Options of the hop stay here, in both directions; others pass. */
 static void test_options(void **state)
 {
-	static const uint8_t all[] = "\0\3\0\0" /* NSID */
-				     "\0\10\0\7\0\1\x18\0\xc0\0\2" /* Client Subnet */
-				     "\0\12\0\10abcdefgh" /* COOKIE */
-				     "\xfd\xe9\0\3xyz" /* local use */
+	static const uint8_t all[] = "\0\3\0\0"			     /* NSID */
+				     "\0\10\0\7\0\1\x18\0\xc0\0\2"   /* Client Subnet */
+				     "\0\12\0\10abcdefgh"	     /* COOKIE */
+				     "\xfd\xe9\0\3xyz"		     /* local use */
 				     "\0\13\0\0\0\14\0\5\0\0\0\0\0"; /* keepalive, padding */
 	static const uint8_t left[] = "\0\10\0\7\0\1\x18\0\xc0\0\2"
 				      "\xfd\xe9\0\3xyz";
@@ -626,9 +630,13 @@ static void test_special_names(void **state)
 		const char *name;
 		uint16_t type;
 	} sent[] = {
-		{ "local.example.net", WIRE_A }, { "notlocal", WIRE_A },   { "arpa", WIRE_A },
-		{ "1.0.15.172.in-addr.arpa", 12 }, { "1.0.32.172.in-addr.arpa", 12 },
-		{ "1.0.169.192.in-addr.arpa", 12 }, { "1.0.63.100.in-addr.arpa", 12 },
+		{ "local.example.net", WIRE_A },
+		{ "notlocal", WIRE_A },
+		{ "arpa", WIRE_A },
+		{ "1.0.15.172.in-addr.arpa", 12 },
+		{ "1.0.32.172.in-addr.arpa", 12 },
+		{ "1.0.169.192.in-addr.arpa", 12 },
+		{ "1.0.63.100.in-addr.arpa", 12 },
 		{ "home.arpa", 43 }, /* its parent has that */
 	};
 	struct world *w = start(1);
@@ -646,7 +654,9 @@ static void test_special_names(void **state)
 		answer_query_of(w, 0, &p);
 		expect_answer(w, fd, 1, "0 ra; 192.0.2.1 5");
 	}
-	tell_service(w, (struct service){ .id = 2, .ready = true, .names = "www.test", .addresses = "10.0.0.2" });
+	tell_service(
+		w, (struct service){
+			   .id = 2, .ready = true, .names = "www.test", .addresses = "10.0.0.2" });
 	ask(fd, 2, "www.test", WIRE_A, 0);
 	expect_answer(w, fd, 2, "0 aa ra; 10.0.0.2 60");
 	finish(w);
@@ -680,7 +690,8 @@ static void test_special_forwarded(void **state)
 	assert_int_equal(kind_of(special, "localhost"), SPECIAL_NOT);
 	special_free(special);
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-		struct dns_config config = { .forward_special = &wrong[i], .forward_special_count = 1 };
+		struct dns_config config = { .forward_special = &wrong[i],
+					     .forward_special_count = 1 };
 
 		assert_int_equal(dns_check(&config, &err), -1);
 		assert_non_null(strstr(err.text, "forward_special"));
@@ -776,9 +787,8 @@ static void test_new_list(void **state)
 	advance(w, FORWARD_RETRY_USEC);
 	answer_query_of(w, 1, &p);
 	expect_answer(w, fd, 1, "0 ra; 192.0.2.1 5");
-	assert_int_equal(dns_take_host(w->dns,
-				       &(struct msg_host){ .upstreams = { p.data, 5 } }, &err),
-			 -1);
+	assert_int_equal(
+		dns_take_host(w->dns, &(struct msg_host){ .upstreams = { p.data, 5 } }, &err), -1);
 	finish(w);
 }
 
@@ -916,8 +926,8 @@ static void test_waiting_for_what_is_removed(void **state)
 	finish(w);
 }
 
-/* More than may be under way: SERVFAIL at once, but not for another client; and room again when they
- * have ended. One client alone gets half of it. */
+/* More than may be under way: SERVFAIL at once, but not for another client; and room again when
+ * they have ended. One client alone gets half of it. */
 static void test_bound(void **state)
 {
 	enum { MORE = 100 };

@@ -12,22 +12,45 @@
 enum { SHORT, LONG, WAYS };
 
 static const struct service services[] = {
-	{ .id = 1, .ready = true, .names = "www.example.org web.example.org", .addresses = "10.0.0.1 2001:db8::1" },
-	{ .id = 2, .ready = true, .names = "pool.example.org", .addresses = "10.0.0.2 10.1.0.2", .ttl = 30 },
-	{ .id = 3, .ready = true, .names = "pool.example.org six.example.org",
+	{ .id = 1,
+	  .ready = true,
+	  .names = "www.example.org web.example.org",
+	  .addresses = "10.0.0.1 2001:db8::1" },
+	{ .id = 2,
+	  .ready = true,
+	  .names = "pool.example.org",
+	  .addresses = "10.0.0.2 10.1.0.2",
+	  .ttl = 30 },
+	{ .id = 3,
+	  .ready = true,
+	  .names = "pool.example.org six.example.org",
 	  .addresses = "10.0.0.3 2001:db8::3 2001:db8::33 2001:db8::333" },
 	{ .id = 4, .ready = true, .names = "*.wild.example.org", .addresses = "10.0.0.4" },
 	{ .id = 5, .ready = true, .names = "a.b", .addresses = "10.0.0.5", .ttl = 604800 },
 	{ .id = 6, .ready = true, .names = "example.org", .addresses = "10.0.0.6" },
 	{ .id = 7, .ready = true, .names = "half.example.org", .addresses = "10.0.0.7" },
 	{ .id = 8, .ready = false, .names = "half.example.org", .addresses = "2001:db8::8" },
-	{ .id = 9, .ready = true, .names = "", .addresses = "10.0.0.9" }, /* the longest name: see start */
+	{ .id = 9,
+	  .ready = true,
+	  .names = "",
+	  .addresses = "10.0.0.9" }, /* the longest name: see start */
 	{ .id = 10, .ready = true, .names = "none.example.org", .addresses = "" },
 };
 static const char *const names[] = {
-	"www.example.org", "web.example.org", "pool.example.org", "six.example.org", "a.wild.example.org",
-	"a.b", "example.org", "half.example.org", "none.example.org", "gone.example.org", "org", "",
-	"ww.example.org", "many.example.org",
+	"www.example.org",
+	"web.example.org",
+	"pool.example.org",
+	"six.example.org",
+	"a.wild.example.org",
+	"a.b",
+	"example.org",
+	"half.example.org",
+	"none.example.org",
+	"gone.example.org",
+	"org",
+	"",
+	"ww.example.org",
+	"many.example.org",
 };
 static struct world *worlds[WAYS];
 static int fds[WAYS];
@@ -52,7 +75,8 @@ static void start_with(const struct dns_settings *settings)
 	memcpy(fixed, services, sizeof services);
 	/* 63, 63, 63 and 61 bytes. */
 	for (int i = 0; i < 4; i++)
-		snprintf(longest + i * 64, sizeof longest - (size_t)i * 64, "%0*d.", i < 3 ? 63 : 61, 0);
+		snprintf(longest + i * 64, sizeof longest - (size_t)i * 64, "%0*d.",
+			 i < 3 ? 63 : 61, 0);
 	longest[strlen(longest) - 1] = '\0';
 	fixed[8].names = longest;
 	for (int way = 0; way < WAYS; way++) {
@@ -122,7 +146,8 @@ static struct packet random_packet(uint16_t id)
 {
 	static const uint16_t types[] = { 1, 1, 1, 1, 28, 28, 65, 16, 255, 6 };
 	uint16_t type = types[below(ARRAY_SIZE(types))];
-	struct packet p = make_query(id, names[below(ARRAY_SIZE(names))], type, below(3) ? 0 : NO_RD);
+	struct packet p =
+		make_query(id, names[below(ARRAY_SIZE(names))], type, below(3) ? 0 : NO_RD);
 
 	if (below(60) == 0) { /* the longest name */
 		p = make_query(id, "", type, 0);
@@ -147,9 +172,11 @@ static struct packet random_packet(uint16_t id)
 	if (below(40) == 0)
 		p.size -= below((uint32_t)p.size);
 	if (below(10) == 0)
-		p.data[2 + below((uint32_t)p.size > 2 ? (uint32_t)p.size - 2 : 1)] = (uint8_t)below(256);
+		p.data[2 + below((uint32_t)p.size > 2 ? (uint32_t)p.size - 2 : 1)] =
+			(uint8_t)below(256);
 	if (below(40) == 0)
-		p.data[2 + below((uint32_t)p.size > 2 ? (uint32_t)p.size - 2 : 1)] ^= (uint8_t)(1u << below(8));
+		p.data[2 + below((uint32_t)p.size > 2 ? (uint32_t)p.size - 2 : 1)] ^=
+			(uint8_t)(1u << below(8));
 	return p;
 }
 
@@ -185,8 +212,9 @@ static void compare(const struct dns_settings *settings)
 		}
 		said += got[LONG];
 		if (got[SHORT] == got[LONG] &&
-		    (!got[LONG] || (answers[SHORT].size == answers[LONG].size &&
-				    memcmp(answers[SHORT].data, answers[LONG].data, answers[LONG].size) == 0)))
+		    (!got[LONG] ||
+		     (answers[SHORT].size == answers[LONG].size &&
+		      memcmp(answers[SHORT].data, answers[LONG].data, answers[LONG].size) == 0)))
 			continue;
 		if (settings && time(NULL) != second) /* in which a cookie is made shows in it */
 			continue;
@@ -276,16 +304,18 @@ static void test_batches(void **state)
 		unsigned count = 1 + below(200), seen = 0;
 
 		for (unsigned i = 0; i < count; i++) {
-			ask(fds[SHORT], (uint16_t)i, i % 3 ? "WWW.example.org" : "org", WIRE_A, i % 5 ? EDNS : 0);
+			ask(fds[SHORT], (uint16_t)i, i % 3 ? "WWW.example.org" : "org", WIRE_A,
+			    i % 5 ? EDNS : 0);
 			ask(two, (uint16_t)i, i % 7 ? "a.b" : "b", WIRE_A, 0);
 		}
 		for (unsigned i = 0; i < count; i++) {
 			assert_true(get_packet(w, fds[SHORT], &p, PATIENCE));
 			seen = (unsigned)(p.data[0] << 8 | p.data[1]);
 			assert_string_equal(describe(&p),
-					    seen % 3 ? (seen % 5 ? "0 aa; 10.0.0.1 60; OPT 1232" : "0 aa; 10.0.0.1 60") :
-					    seen % 5 ? "5; OPT 1232 ede 20 " :
-						       "5");
+					    seen % 3   ? (seen % 5 ? "0 aa; 10.0.0.1 60; OPT 1232"
+								   : "0 aa; 10.0.0.1 60")
+					    : seen % 5 ? "5; OPT 1232 ede 20 "
+						       : "5");
 			assert_true(get_packet(w, two, &p, PATIENCE));
 			seen = (unsigned)(p.data[0] << 8 | p.data[1]);
 			assert_string_equal(describe(&p), seen % 7 ? "0 aa; 10.0.0.5 604800" : "5");
@@ -322,10 +352,8 @@ static void test_asleep(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_bytes),
-		cmocka_unit_test(test_same_bytes_with_cookies),
-		cmocka_unit_test(test_proven),
-		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_same_bytes_with_cookies),
+		cmocka_unit_test(test_proven),	   cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_asleep),
 	};
 

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "dns/table.h"
 
-#define IDS 3000u
+#define IDS   3000u
 #define NAMES 2000u /* several services behind one, several names of one */
 
 struct model {
@@ -37,7 +37,8 @@ static size_t wire(uint8_t *out, unsigned name)
 	return (size_t)(p + 13 - out);
 }
 
-static struct msg_service message(uint32_t id, const struct model *m, uint8_t *names, uint8_t *addresses)
+static struct msg_service message(uint32_t id, const struct model *m, uint8_t *names,
+				  uint8_t *addresses)
 {
 	uint8_t *p = names;
 
@@ -193,9 +194,15 @@ static void test_transfer(void **state)
 			struct msg_service msg;
 
 			switch (round < 500 ? 9 : random() % 10) {
-			case 0: next[id] = random_model(); break;
-			case 1: next[id].there = false; break;
-			case 2: next[id].ready = !next[id].ready; break;
+			case 0:
+				next[id] = random_model();
+				break;
+			case 1:
+				next[id].there = false;
+				break;
+			case 2:
+				next[id].ready = !next[id].ready;
+				break;
 			}
 			if (!next[id].there)
 				continue;

@@ -1,5 +1,5 @@
-/* Several threads that answer (dns_threads): what they say, and that a change counts for all of them
- * once it is made. Worth most under ThreadSanitizer: SANITIZE=thread. */
+/* Several threads that answer (dns_threads): what they say, and that a change counts for all of
+ * them once it is made. Worth most under ThreadSanitizer: SANITIZE=thread. */
 #include "tests/unit/test_dns.h"
 
 #include <pthread.h>
@@ -17,10 +17,14 @@ static struct world *start_with(const struct dns_settings *settings)
 	static const struct service services[] = {
 		{ .id = 1, .ready = true, .names = "www.example.org", .addresses = "10.0.0.1" },
 		{ .id = 2, .names = "asleep.example.org", .addresses = "10.0.0.2" },
-		{ .id = 3, .ready = true, .names = "pool.example.org", .addresses = "10.0.0.3 10.0.0.4" },
+		{ .id = 3,
+		  .ready = true,
+		  .names = "pool.example.org",
+		  .addresses = "10.0.0.3 10.0.0.4" },
 	};
-	struct dns_config config = { .udp_count = THREADS, .tcp_count = 1, .threads = THREADS,
-				     .settings = settings };
+	struct dns_config config = {
+		.udp_count = THREADS, .tcp_count = 1, .threads = THREADS, .settings = settings
+	};
 	struct world *w = calloc(1, sizeof *w);
 	int usage = usage_create();
 	struct error err;
@@ -85,8 +89,8 @@ static void test_answers(void **state)
 
 		for (int k = 0; k < 2; k++) {
 			assert_true(get_packet(w, fds[i], &p, PATIENCE));
-			assert_string_equal(describe(&p), p.data[1] == 1 ? "0 aa; 10.0.0.1 60" :
-									   "5; OPT 1232 ede 20 ");
+			assert_string_equal(describe(&p), p.data[1] == 1 ? "0 aa; 10.0.0.1 60"
+									 : "5; OPT 1232 ede 20 ");
 		}
 		expect_nothing(w, fds[i]);
 	}
@@ -130,7 +134,8 @@ static void *flood(void *arg)
 	(void)arg;
 	while (!atomic_load(&stop))
 		for (int i = 0; i < CLIENTS; i++)
-			if (send(fds[i], p.data, p.size, 0) < 0 && errno != ECONNREFUSED && errno != ENOBUFS)
+			if (send(fds[i], p.data, p.size, 0) < 0 && errno != ECONNREFUSED &&
+			    errno != ENOBUFS)
 				return NULL;
 	return NULL;
 }
@@ -152,7 +157,8 @@ static void test_retired(void **state)
 		/* The table changes meanwhile, and grows. */
 		for (unsigned i = 0; i < 40; i++) {
 			snprintf(address, sizeof address, "n%u.test", (unsigned)round * 40 + i);
-			tell_service(w, (struct service){ 100 + (unsigned)round * 40 + i, true, address, "10.0.0.9", 0, 0, 0 });
+			tell_service(w, (struct service){ 100 + (unsigned)round * 40 + i, true,
+							  address, "10.0.0.9", 0, 0, 0 });
 			if (i % 4 == 0)
 				tell(w, forget, 100 + (unsigned)round * 40 + i);
 		}

@@ -151,8 +151,8 @@ static void test_operations(void **state)
 		uint8_t opcode;
 		const char *answer;
 	} operations[] = {
-		{ 1, "4; OPT 1232" }, { 2, "4; OPT 1232" }, { 3, "4; OPT 1232" },
-		{ 4, "5; OPT 1232" }, { 5, "5; OPT 1232" }, { 6, "4; OPT 1232" },
+		{ 1, "4; OPT 1232" },  { 2, "4; OPT 1232" }, { 3, "4; OPT 1232" },
+		{ 4, "5; OPT 1232" },  { 5, "5; OPT 1232" }, { 6, "4; OPT 1232" },
 		{ 15, "4; OPT 1232" },
 	};
 	struct world *w = start((struct dns_texts){ 0 });
@@ -178,8 +178,8 @@ static void test_cookies(void **state)
 	static const struct {
 		size_t size;
 		bool sound;
-	} sizes[] = { { 0, true },  { 1, false }, { 7, false },
-		      { 8, true }, { 16, true }, { 32, true }, { 33, false } };
+	} sizes[] = { { 0, true },  { 1, false }, { 7, false }, { 8, true },
+		      { 16, true }, { 32, true }, { 33, false } };
 	struct world *w = start((struct dns_texts){ .cookies = 1 });
 	int fd = caller(SOCK_DGRAM, &w->udp);
 	uint8_t option[64], junk[64] = { 0 };
@@ -290,8 +290,8 @@ static void test_rate(void **state)
 static void test_rate_exempt(void **state)
 {
 	static const char *const exempt[] = { "127.0.3.0/24" };
-	struct world *w = start((struct dns_texts){ .rate = 10, .rate_slip = 0,
-						    .limits_exempt = exempt, .exempt_count = 1 });
+	struct world *w = start((struct dns_texts){
+		.rate = 10, .rate_slip = 0, .limits_exempt = exempt, .exempt_count = 1 });
 	int fd = client_of(w, SOCK_DGRAM, 3), other = client_of(w, SOCK_DGRAM, 4);
 	unsigned seen[3];
 
@@ -323,7 +323,8 @@ static void expect_stream(struct world *w, int fd, const struct packet *query, c
 static void test_tcp_options_and_no_rate(void **state)
 {
 	static const uint8_t keepalive[] = { 0, 11, 0, 0 };
-	struct world *w = start((struct dns_texts){ .rate = 1, .cookies = 1, .tcp_connections = 64 });
+	struct world *w =
+		start((struct dns_texts){ .rate = 1, .cookies = 1, .tcp_connections = 64 });
 	int fd = client_of(w, SOCK_STREAM, 1);
 	struct packet p = make_query(1, "up.example.org", WIRE_A, 0);
 	uint8_t option[64];
@@ -496,8 +497,10 @@ static bool is_open(struct world *w, int fd)
 static void test_tcp_per_network(void **state)
 {
 	static const char *const exempt[] = { "127.0.9.0/24" };
-	struct world *w = start((struct dns_texts){ .tcp_connections = 40, .tcp_per_network = 10,
-						    .limits_exempt = exempt, .exempt_count = 1 });
+	struct world *w = start((struct dns_texts){ .tcp_connections = 40,
+						    .tcp_per_network = 10,
+						    .limits_exempt = exempt,
+						    .exempt_count = 1 });
 	int many[100], other = client_of(w, SOCK_STREAM, 2), exempted[20];
 	unsigned open = 0;
 	struct packet p = make_query(1, "up.example.org", WIRE_A, 0);

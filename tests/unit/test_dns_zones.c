@@ -32,20 +32,37 @@ static void give_zones(void)
 static struct world *start(void)
 {
 	static const struct service services[] = {
-		{ .id = 1, .ready = true, .names = "*.pool.example.org www.example.org web.example.net",
-		  .addresses = "192.0.2.1 2001:db8::1", .flags = MESSAGE_SERVICE_PTR },
-		{ .id = 2, .ready = true, .names = "a.b.c.example.org", .addresses = "192.0.2.2",
-		  .ttl = 20, .flags = MESSAGE_SERVICE_PTR },
-		{ .id = 3, .ready = true, .names = "two.example.org", .addresses = "192.0.2.2",
+		{ .id = 1,
+		  .ready = true,
+		  .names = "*.pool.example.org www.example.org web.example.net",
+		  .addresses = "192.0.2.1 2001:db8::1",
+		  .flags = MESSAGE_SERVICE_PTR },
+		{ .id = 2,
+		  .ready = true,
+		  .names = "a.b.c.example.org",
+		  .addresses = "192.0.2.2",
+		  .ttl = 20,
+		  .flags = MESSAGE_SERVICE_PTR },
+		{ .id = 3,
+		  .ready = true,
+		  .names = "two.example.org",
+		  .addresses = "192.0.2.2",
 		  .flags = MESSAGE_SERVICE_PTR },
 		{ .id = 4, .ready = true, .names = "*.org", .addresses = "10.0.0.4" },
 		{ .id = 5, .ready = true, .names = "*.example.org", .addresses = "10.0.0.5" },
 		{ .id = 6, .ready = true, .names = "top", .addresses = "10.0.0.6" },
-		{ .id = 7, .ready = true, .names = "example.com", .addresses = "10.0.0.7",
+		{ .id = 7,
+		  .ready = true,
+		  .names = "example.com",
+		  .addresses = "10.0.0.7",
 		  .flags = MESSAGE_SERVICE_PTR },
-		{ .id = 8, .names = "down.example.org", .addresses = "192.0.2.8",
+		{ .id = 8,
+		  .names = "down.example.org",
+		  .addresses = "192.0.2.8",
 		  .flags = MESSAGE_SERVICE_PTR },
-		{ .id = 9, .names = "any.example.org", .addresses = "192.0.2.9",
+		{ .id = 9,
+		  .names = "any.example.org",
+		  .addresses = "192.0.2.9",
 		  .flags = MESSAGE_SERVICE_WAKE_ANY },
 	};
 	struct world *w = world_new_with(NULL, 0, &settings);
@@ -171,7 +188,8 @@ static void test_servers_and_mailbox(void **state)
 {
 	static const char *const zone[] = { "example.org" };
 	static const char *const ns[] = { "ns1.example.org=192.0.2.1", "NS2.example.net=10.1.1.1",
-					  "ns1.example.org=2001:db8::2", "a.dns.example.org=10.2.2.2" };
+					  "ns1.example.org=2001:db8::2",
+					  "a.dns.example.org=10.2.2.2" };
 	struct world *w;
 	char name[1024];
 
@@ -332,7 +350,7 @@ static void expect_class(struct world *w, const char *name, uint16_t type, uint1
 	struct packet p = make_query(7, name, type, EDNS);
 
 	p.data[p.size - 11 - 2] = (uint8_t)(class >> 8);
-	p.data[p.size - 11 - 1] = (uint8_t)class;
+	p.data[p.size - 11 - 1] = (uint8_t) class;
 	send_packet(fd, &p);
 	expect_answer(w, fd, 7, text);
 }
@@ -380,7 +398,10 @@ static void expect_refused(struct dns_texts texts, const char *text)
 	struct error err = { 0 };
 
 	if (dns_settings_read(&settings, &texts, &err) == 0)
-		fail_msg("%s %s taken", text, texts.ns ? *texts.ns : texts.mbox ? texts.mbox : *texts.zones);
+		fail_msg("%s %s taken", text,
+			 texts.ns     ? *texts.ns
+			 : texts.mbox ? texts.mbox
+				      : *texts.zones);
 	if (!strstr(err.text, text))
 		fail_msg("expected \"%s\" in \"%s\"", text, err.text);
 }
@@ -389,8 +410,10 @@ static void test_bad_settings(void **state)
 {
 	static const char *const good[] = { "example.org" };
 	static const char *const twice[] = { "example.org", "EXAMPLE.org." };
-	static const char *const names[] = { "a..b", "", ".a",
-		"0123456789012345678901234567890123456789012345678901234567890123.org" };
+	static const char *const names[] = {
+		"a..b", "", ".a",
+		"0123456789012345678901234567890123456789012345678901234567890123.org"
+	};
 	static const char *const servers[] = { "=10.0.0.1", "a=", "a=b", "ns..x", "a=1.2.3.4.5" };
 	static const char *const mailboxes[] = { "@example.org", "a@", "a@b..c", "x..y" };
 
@@ -400,30 +423,25 @@ static void test_bad_settings(void **state)
 			       "zones: ");
 	expect_refused((struct dns_texts){ .zones = twice, .zone_count = 2 }, "each zone once");
 	for (size_t i = 0; i < ARRAY_SIZE(servers); i++)
-		expect_refused((struct dns_texts){ .zones = good, .zone_count = 1,
-						   .ns = &servers[i], .ns_count = 1 },
-			       "ns: ");
+		expect_refused(
+			(struct dns_texts){
+				.zones = good, .zone_count = 1, .ns = &servers[i], .ns_count = 1 },
+			"ns: ");
 	for (size_t i = 0; i < ARRAY_SIZE(mailboxes); i++)
-		expect_refused((struct dns_texts){ .zones = good, .zone_count = 1,
-						   .mbox = mailboxes[i] },
-			       "mbox: ");
+		expect_refused(
+			(struct dns_texts){ .zones = good, .zone_count = 1, .mbox = mailboxes[i] },
+			"mbox: ");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_given_zone),
-		cmocka_unit_test(test_absent_names),
-		cmocka_unit_test(test_serial),
-		cmocka_unit_test(test_servers_and_mailbox),
-		cmocka_unit_test(test_services_first),
-		cmocka_unit_test(test_derived_zones),
-		cmocka_unit_test(test_reverse),
-		cmocka_unit_test(test_reverse_zone),
-		cmocka_unit_test(test_other_types),
-		cmocka_unit_test(test_classes),
-		cmocka_unit_test(test_transfers),
-		cmocka_unit_test(test_bad_settings),
+		cmocka_unit_test(test_given_zone),     cmocka_unit_test(test_absent_names),
+		cmocka_unit_test(test_serial),	       cmocka_unit_test(test_servers_and_mailbox),
+		cmocka_unit_test(test_services_first), cmocka_unit_test(test_derived_zones),
+		cmocka_unit_test(test_reverse),	       cmocka_unit_test(test_reverse_zone),
+		cmocka_unit_test(test_other_types),    cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_transfers),      cmocka_unit_test(test_bad_settings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -495,7 +495,7 @@ static void is(struct world *w, const char *name, const char *key, const char *e
 
 /* The world. */
 
-static bool with_synjitsu; /* what the next engine is told */
+static bool with_synjitsu;	   /* what the next engine is told */
 static struct engine_source given; /* a file to read services from, if it has a path */
 
 static void engine_start(struct world *w, const char *store, unsigned boots,

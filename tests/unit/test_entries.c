@@ -56,7 +56,8 @@ static void test_outline(void **state)
 	reads(" [ ] \n", "");
 	reads("{\"a\":1}", "{\"a\":1}|");
 	reads(" [ {\"a\":[1,{}]} ,\n{} ]\n", "{\"a\":[1,{}]}|{}|");
-	reads("[{\"a\":\"}\\\"]{\",\"b\\\\\":\"\\\\\"},{}]", "{\"a\":\"}\\\"]{\",\"b\\\\\":\"\\\\\"}|{}|");
+	reads("[{\"a\":\"}\\\"]{\",\"b\\\\\":\"\\\\\"},{}]",
+	      "{\"a\":\"}\\\"]{\",\"b\\\\\":\"\\\\\"}|{}|");
 	reads("", "expected a service object or an array of them");
 	reads("7", "expected a service object or an array of them");
 	reads("[{},7]", "line 1: entry 1: expected a service object");
@@ -84,12 +85,14 @@ static void test_long(void **state)
 	(void)state;
 	out += sprintf(out, "[");
 	for (unsigned i = 0; i < N; i++)
-		out += sprintf(out, "%s{\"n\":%u,\"x\":\"%*s\"}", i ? ",\n" : "", i, (int)(i % 50), "");
+		out += sprintf(out, "%s{\"n\":%u,\"x\":\"%*s\"}", i ? ",\n" : "", i, (int)(i % 50),
+			       "");
 	out += sprintf(out, ",{\"x\":\"%*s\"}]", SPEC_JSON_MAX, "");
 	fd = file_of(text, (size_t)(out - text));
 	entries = entries_new(fd, false);
 	for (unsigned i = 0; i < N; i++) {
-		snprintf(expected, sizeof expected, "{\"n\":%u,\"x\":\"%*s\"}", i, (int)(i % 50), "");
+		snprintf(expected, sizeof expected, "{\"n\":%u,\"x\":\"%*s\"}", i, (int)(i % 50),
+			 "");
 		assert_int_equal(entries_next(entries, &entry, &size, &err), 1);
 		assert_string_equal(entry, expected);
 	}

@@ -128,8 +128,17 @@ static void test_value_is_made_printable(void **state)
 static void test_value_that_is_no_text(void **state)
 {
 	static const char *const values[] = {
-		"\xff", "\xc3", "a\xc3(", "\xe2\x82", "\xed\xa0\x80", "\xc0\xaf", "\xf5\x80\x80\x80",
-		"\x80\x81", ("\xc2\x9b" "31m"), "\xf0\x9f\x98",
+		"\xff",
+		"\xc3",
+		"a\xc3(",
+		"\xe2\x82",
+		"\xed\xa0\x80",
+		"\xc0\xaf",
+		"\xf5\x80\x80\x80",
+		"\x80\x81",
+		("\xc2\x9b"
+		 "31m"),
+		"\xf0\x9f\x98",
 	};
 	struct error err;
 

@@ -23,12 +23,12 @@ static void add_pairs(void **state)
 static void add_files(void **state)
 {
 	(void)state;
-	write_file("one.json", "{\n\"name\": \"one\", \"dns\": \"one.org\",\n\"ip\": \"10.0.0.1\"}\n");
-	write_file("several.json",
-		   "[{\"name\":\"a\",\"dns\":\"a.org\",\"ip\":\"10.0.0.2\"},"
-		   "{\"name\":\"b\",\"dns\":\"b.org\",\"ip\":\"10.0.0.300\"},5,"
-		   "{\"name\":\"one\",\"dns\":\"c.org\",\"ip\":\"10.0.0.4\"},"
-		   "{\"name\":\"d\",\"dns\":\"d.org\",\"ip\":\"10.0.0.5\"}]");
+	write_file("one.json",
+		   "{\n\"name\": \"one\", \"dns\": \"one.org\",\n\"ip\": \"10.0.0.1\"}\n");
+	write_file("several.json", "[{\"name\":\"a\",\"dns\":\"a.org\",\"ip\":\"10.0.0.2\"},"
+				   "{\"name\":\"b\",\"dns\":\"b.org\",\"ip\":\"10.0.0.300\"},5,"
+				   "{\"name\":\"one\",\"dns\":\"c.org\",\"ip\":\"10.0.0.4\"},"
+				   "{\"name\":\"d\",\"dns\":\"d.org\",\"ip\":\"10.0.0.5\"}]");
 	RUN("$J add one.json", 0);
 	assert_string_equal(out, "added one\n");
 	RUN("$J add several.json", 1);
@@ -45,7 +45,8 @@ static void add_files(void **state)
 	RUN("$J add - <one.json", 0);
 	assert_string_equal(out, "added one\n");
 	RUN("printf '{\"name\":\"z\"' | $J add -", 1);
-	HAS(err, "jitsuctl: add: standard input: not JSON: unexpected end of data at line 1, column");
+	HAS(err,
+	    "jitsuctl: add: standard input: not JSON: unexpected end of data at line 1, column");
 	write_file("bad.json", "{\n\"name\": 'x'\n}\n");
 	RUN("$J add bad.json", 1);
 	HAS(err, "bad.json: not JSON: ");
@@ -156,8 +157,8 @@ static void no_daemon(void **state)
 
 	(void)state;
 	RUN("$J --socket none.sock list", 3);
-	assert_string_equal(err,
-			    "jitsuctl: list: none.sock: no daemon there: No such file or directory\n");
+	assert_string_equal(
+		err, "jitsuctl: list: none.sock: no daemon there: No such file or directory\n");
 	RUN("JITSU_SOCKET=other.sock $J list", 3);
 	HAS(err, "other.sock");
 	RUN("$J --socket none.sock add name=a,dns=a.org,ip=10.0.0.1", 3);

@@ -146,7 +146,8 @@ static void test_in_use_never_stopped(void **state)
 		struct lifecycle_step step = lifecycle_step(from, event);
 		bool may = event == E(DIED) || event == E(DIED_RESTART) || event == E(REMOVE) ||
 			   event == E(RESTART) || event == E(FOUND_BROKEN);
-		bool put = event == E(PUT_OFF) || event == E(PUT_PAUSED) || event == E(PUT_SUSPENDED);
+		bool put = event == E(PUT_OFF) || event == E(PUT_PAUSED) ||
+			   event == E(PUT_SUSPENDED);
 		bool stops = DOES(step, STOP) || DOES(step, PAUSE) || DOES(step, SUSPEND);
 
 		/* PUT in state READY is the administrator's order; the policies say IDLE_DUE. */
@@ -223,7 +224,8 @@ static void test_dns_agrees(void **state)
 		if (DOES(step, TELL_READY) != (step.next == S(READY)))
 			fail_pair(from, event, "ready");
 		if (from == S(READY) && step.next != S(READY) && !DOES(step, TELL_ASLEEP) &&
-		    !DOES(step, TELL_RETIRE) && !DOES(step, TELL_FAILED) && !DOES(step, TELL_FORGET))
+		    !DOES(step, TELL_RETIRE) && !DOES(step, TELL_FAILED) &&
+		    !DOES(step, TELL_FORGET))
 			fail_pair(from, event, "dns goes on answering");
 	}
 }
@@ -277,7 +279,8 @@ static void test_names(void **state)
 	assert_string_equal(lifecycle_action_name(LIFECYCLE_DO_TELL_READY), "TELL_READY");
 	assert_string_equal(lifecycle_public_name(lifecycle_public(S(RETIRING))), "stopping");
 	assert_string_equal(lifecycle_public_name(lifecycle_public(S(SUSPENDED))), "suspended");
-	assert_true(lifecycle_builds(S(CANCELLED)) && lifecycle_builds(S(DOOMED)) && !lifecycle_builds(S(BOOTING)));
+	assert_true(lifecycle_builds(S(CANCELLED)) && lifecycle_builds(S(DOOMED)) &&
+		    !lifecycle_builds(S(BOOTING)));
 }
 
 /* --- LIFECYCLE.md --- */

@@ -66,7 +66,8 @@ static void test_acl_is_short(void **state)
 	}
 	assert_int_equal(acl.v4_count, 2);
 	assert_int_equal(acl.v6_count, 1);
-	assert_int_equal(acl_read(&acl, (const char *const[]){ "fec0::1", "128.0.0.0/1" }, 2, "x", &err), 0);
+	assert_int_equal(
+		acl_read(&acl, (const char *const[]){ "fec0::1", "128.0.0.0/1" }, 2, "x", &err), 0);
 	assert_int_equal(acl.v4_count, 3);
 	assert_int_equal(acl.v6_count, 2);
 	acl_free(&acl);
@@ -108,10 +109,10 @@ static void test_acl(void **state)
 
 static void test_acl_errors(void **state)
 {
-	static const char *const wrong[] = { "",	     "192.0.2.0/33", "192.0.2.0/",
-					     "192.0.2.0/-1", "::/129",	     "somewhere",
-					     "local/8",	     "192.0.2/24",   "1.2.3.4/8x",
-					     "any/0" };
+	static const char *const wrong[] = {
+		"",	     "192.0.2.0/33", "192.0.2.0/", "192.0.2.0/-1", "::/129",
+		"somewhere", "local/8",	     "192.0.2/24", "1.2.3.4/8x",   "any/0"
+	};
 	struct acl acl = { 0 };
 	struct error err;
 
@@ -237,7 +238,8 @@ static void test_wakes_of_a_network(void **state)
 static void test_wakes_in_all(void **state)
 {
 	struct acl exempt = { 0 };
-	struct wakes_config config = { .per_second = 20, .network_per_second = 5,
+	struct wakes_config config = { .per_second = 20,
+				       .network_per_second = 5,
 				       .exempt = &exempt };
 	struct wakes *wakes = wakes_new(&config);
 	unsigned gone = 0;
@@ -300,7 +302,8 @@ static void test_cookie_vectors(void **state)
 		assert_false(wire_cookie_check(&secrets, made, sizeof made, client, now + 3602));
 		assert_false(wire_cookie_check(&secrets, made, sizeof made, client, now - 302));
 		assert_false(wire_cookie_check(&secrets, made, sizeof made - 1, client, now));
-		assert_false(wire_cookie_check(&secrets, made, sizeof made, address("192.0.2.1"), now));
+		assert_false(
+			wire_cookie_check(&secrets, made, sizeof made, address("192.0.2.1"), now));
 		made[20] ^= 1;
 		assert_false(wire_cookie_check(&secrets, made, sizeof made, client, now));
 	}
@@ -315,7 +318,8 @@ static void test_cookie_secrets_roll(void **state)
 
 	(void)state;
 	wire_cookie_make(&secrets, client, address("192.0.2.1"), night - 10, made);
-	assert_true(wire_cookie_check(&secrets, made, sizeof made, address("192.0.2.1"), night + 10));
+	assert_true(
+		wire_cookie_check(&secrets, made, sizeof made, address("192.0.2.1"), night + 10));
 	wire_cookie_make(&secrets, client, address("192.0.2.1"), night + 10, again);
 	assert_memory_not_equal(made + 16, again + 16, 8);
 	/* Given ones: the new is made, the old still taken. */

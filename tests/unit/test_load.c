@@ -50,8 +50,12 @@ static void ignore_failed(void *arg, const struct msg_failed *m)
 static void on_many(void *arg, const uint8_t *data, size_t size, int fd)
 {
 	static const struct message_handlers handlers = {
-		.table_begin = many_begin, .service = many_service, .services = many_services,
-		.table_end = many_end,	   .forget = many_forget,   .failed = ignore_failed,
+		.table_begin = many_begin,
+		.service = many_service,
+		.services = many_services,
+		.table_end = many_end,
+		.forget = many_forget,
+		.failed = ignore_failed,
 	};
 	struct error err;
 
@@ -91,7 +95,8 @@ static void write_file(void)
 		unsigned n = i < N ? i : N - 1;
 
 		fprintf(file,
-			"%s{\"name\":\"s%u\",\"dns\":\"s%u.example\",\"ip\":\"10.0.%u.%u\",\"ttl\":60}",
+			"%s{\"name\":\"s%u\",\"dns\":\"s%u.example\",\"ip\":\"10.0.%u.%u\",\"ttl\":"
+			"60}",
 			i ? ",\n" : "[", n, n, n / 250, n % 250 + 1);
 	}
 	fprintf(file, "]");

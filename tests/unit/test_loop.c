@@ -15,13 +15,14 @@
 #include "base/loop.h"
 
 #define MS USEC_PER_MSEC
-#define CLOCK(test, clock)                                                        \
-	{                                                                         \
-		#test " " #clock, test, set_up, tear_down, &clocks[LOOP_CLOCK_##clock] \
+#define CLOCK(test, clock)                                                                         \
+	{                                                                                          \
+#test " " #clock, test, set_up, tear_down, &clocks[LOOP_CLOCK_##clock]             \
 	}
 
-static enum loop_clock clocks[] = { [LOOP_CLOCK_REAL] = LOOP_CLOCK_REAL,
-				    [LOOP_CLOCK_FAKE] = LOOP_CLOCK_FAKE };
+static enum loop_clock clocks[] = {
+	[LOOP_CLOCK_REAL] = LOOP_CLOCK_REAL, [LOOP_CLOCK_FAKE] = LOOP_CLOCK_FAKE
+};
 
 /* A loop, and the letters that callbacks have written. */
 struct fixture {
@@ -247,7 +248,7 @@ struct pipe_watch {
 	int fds[2];
 	struct watch *watch, *other;
 	unsigned events;
-	int take, feed;	     /* bytes to read in each call; writes to make to itself */
+	int take, feed; /* bytes to read in each call; writes to make to itself */
 	bool free_self, free_other;
 };
 

@@ -37,20 +37,19 @@ static void field(struct layout *layout, const char *name, size_t size)
 }
 
 /* The layout of a message with these values. */
-#define U8(f) field(&l, #f, 1);
-#define U16(f) field(&l, #f, 2);
-#define U32(f) field(&l, #f, 4);
-#define U64(f) field(&l, #f, 8);
-#define TEXT(f) field(&l, #f, 4 + strlen(m->f) + 1);
+#define U8(f)	 field(&l, #f, 1);
+#define U16(f)	 field(&l, #f, 2);
+#define U32(f)	 field(&l, #f, 4);
+#define U64(f)	 field(&l, #f, 8);
+#define TEXT(f)	 field(&l, #f, 4 + strlen(m->f) + 1);
 #define BYTES(f) field(&l, #f, 4 + m->f.size);
-#define MESSAGE(name, from, to, fields, meaning)                        \
-	static struct layout layout_##name(const struct msg_##name *m)  \
-	{                                                               \
-		struct layout l = { .size = 1 };                        \
-                                                                        \
-		(void)m;                                                \
-		fields                                                  \
-		return l;                                               \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	static struct layout layout_##name(const struct msg_##name *m)                             \
+	{                                                                                          \
+		struct layout l = { .size = 1 };                                                   \
+                                                                                                   \
+		(void)m;                                                                           \
+		fields return l;                                                                   \
 	}
 #include "proto/message.tbl.h"
 #undef MESSAGE
@@ -66,20 +65,19 @@ static uint64_t next_value = UINT64_C(0x8182838485868788);
 static char text_value[] = "text, with \"quotes\" and \xc3\xa9";
 static uint8_t bytes_value[300];
 
-#define U8(f) m.f = (uint8_t)(next_value += UINT64_C(0x0101010101010103));
-#define U16(f) m.f = (uint16_t)(next_value += UINT64_C(0x0101010101010103));
-#define U32(f) m.f = (uint32_t)(next_value += UINT64_C(0x0101010101010103));
-#define U64(f) m.f = next_value += UINT64_C(0x0101010101010103);
-#define TEXT(f) m.f = text_value;
+#define U8(f)	 m.f = (uint8_t)(next_value += UINT64_C(0x0101010101010103));
+#define U16(f)	 m.f = (uint16_t)(next_value += UINT64_C(0x0101010101010103));
+#define U32(f)	 m.f = (uint32_t)(next_value += UINT64_C(0x0101010101010103));
+#define U64(f)	 m.f = next_value += UINT64_C(0x0101010101010103);
+#define TEXT(f)	 m.f = text_value;
 #define BYTES(f) m.f = (struct bytes){ bytes_value, sizeof bytes_value };
-#define MESSAGE(name, from, to, fields, meaning) \
-	static struct msg_##name sample_##name(void) \
-	{                                        \
-		struct msg_##name m;             \
-                                                 \
-		memset(&m, 0, sizeof m);         \
-		fields                           \
-		return m;                        \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	static struct msg_##name sample_##name(void)                                               \
+	{                                                                                          \
+		struct msg_##name m;                                                               \
+                                                                                                   \
+		memset(&m, 0, sizeof m);                                                           \
+		fields return m;                                                                   \
 	}
 #include "proto/message.tbl.h"
 #undef MESSAGE
@@ -94,23 +92,23 @@ static uint8_t bytes_value[300];
 static unsigned handled;
 static unsigned handled_type;
 
-#define U8(f) assert_int_equal(got->f, sent->f);
-#define U16(f) assert_int_equal(got->f, sent->f);
-#define U32(f) assert_int_equal(got->f, sent->f);
-#define U64(f) assert_true(got->f == sent->f);
+#define U8(f)	assert_int_equal(got->f, sent->f);
+#define U16(f)	assert_int_equal(got->f, sent->f);
+#define U32(f)	assert_int_equal(got->f, sent->f);
+#define U64(f)	assert_true(got->f == sent->f);
 #define TEXT(f) assert_string_equal(got->f, sent->f);
-#define BYTES(f)                                        \
-	assert_int_equal(got->f.size, sent->f.size);    \
-	if (sent->f.size)                               \
+#define BYTES(f)                                                                                   \
+	assert_int_equal(got->f.size, sent->f.size);                                               \
+	if (sent->f.size)                                                                          \
 		assert_memory_equal(got->f.data, sent->f.data, sent->f.size);
-#define MESSAGE(name, from, to, fields, meaning)                        \
-	static void take_##name(void *arg, const struct msg_##name *got) \
-	{                                                               \
-		const struct msg_##name *sent = arg;                    \
-                                                                        \
-		handled++;                                              \
-		handled_type = MESSAGE_##name;                          \
-		fields                                                  \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	static void take_##name(void *arg, const struct msg_##name *got)                           \
+	{                                                                                          \
+		const struct msg_##name *sent = arg;                                               \
+                                                                                                   \
+		handled++;                                                                         \
+		handled_type = MESSAGE_##name;                                                     \
+		fields                                                                             \
 	}
 #include "proto/message.tbl.h"
 #undef MESSAGE
@@ -132,12 +130,12 @@ static void never(void)
 	fail_msg("a handler was called for what should be refused");
 }
 
-#define MESSAGE(name, from, to, fields, meaning)                        \
-	static void refuse_##name(void *arg, const struct msg_##name *m) \
-	{                                                               \
-		(void)arg;                                              \
-		(void)m;                                                \
-		never();                                                \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	static void refuse_##name(void *arg, const struct msg_##name *m)                           \
+	{                                                                                          \
+		(void)arg;                                                                         \
+		(void)m;                                                                           \
+		never();                                                                           \
 	}
 #include "proto/message.tbl.h"
 #undef MESSAGE
@@ -266,14 +264,14 @@ static void check(struct wire *wire, const struct layout *layout, unsigned type,
 	assert_non_null(strstr(err.text, "is not taken here"));
 }
 
-#define MESSAGE(name, from, to, fields, meaning)                    \
-	static void test_##name(void **state)                       \
-	{                                                           \
-		struct msg_##name m = sample_##name();              \
-		struct layout layout = layout_##name(&m);           \
-                                                                    \
-		message_send_##name(((struct wire *)*state)->link, &m); \
-		check(*state, &layout, MESSAGE_##name, &m);         \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	static void test_##name(void **state)                                                      \
+	{                                                                                          \
+		struct msg_##name m = sample_##name();                                             \
+		struct layout layout = layout_##name(&m);                                          \
+                                                                                                   \
+		message_send_##name(((struct wire *)*state)->link, &m);                            \
+		check(*state, &layout, MESSAGE_##name, &m);                                        \
 	}
 #include "proto/message.tbl.h"
 #undef MESSAGE
@@ -396,12 +394,12 @@ static void ignore(void)
 {
 }
 
-#define MESSAGE(name, from, to, fields, meaning)                        \
-	static void ignore_##name(void *arg, const struct msg_##name *m) \
-	{                                                               \
-		(void)arg;                                              \
-		(void)m;                                                \
-		ignore();                                               \
+#define MESSAGE(name, from, to, fields, meaning)                                                   \
+	static void ignore_##name(void *arg, const struct msg_##name *m)                           \
+	{                                                                                          \
+		(void)arg;                                                                         \
+		(void)m;                                                                           \
+		ignore();                                                                          \
 	}
 #include "proto/message.tbl.h"
 #undef MESSAGE

@@ -33,7 +33,8 @@ static void set(void **state)
 	(void)state;
 	RUN("$J set a ttl=30", 0);
 	assert_string_equal(out, "a: ttl=\"30\": in force now\n");
-	RUN("$J set a memory=64M idle=pause:2m,destroy:1h cmdline= dns=a.org dns=b.org dns=c.org", 0);
+	RUN("$J set a memory=64M idle=pause:2m,destroy:1h cmdline= dns=a.org dns=b.org dns=c.org",
+	    0);
 	assert_string_equal(out, "a: idle=\"pause:2m,destroy:1h\",cmdline=null,"
 				 "dns=[ \"a.org\", \"b.org\", \"c.org\" ]: in force now\n"
 				 "a: memory=\"64M\": in force from its next boot on\n");
@@ -68,7 +69,7 @@ static void set_wrong(void **state)
 
 static void wrong(void **state)
 {
-	static const char *const named[] = { "start", "stop", "pause", "restart",
+	static const char *const named[] = { "start", "stop",  "pause", "restart",
 					     "pin",   "unpin", "remove" };
 	static const char *const of_one[] = { "show", "trace", "console" };
 	static const struct {
@@ -101,33 +102,39 @@ static void wrong(void **state)
 
 		snprintf(line, sizeof line, "$J %s", name);
 		RUN(line, 2);
-		snprintf(said, sizeof said, "jitsuctl: %s: expected NAME%s (see 'jitsuctl help %s')\n",
-			 name, one ? "" : "...", name);
+		snprintf(said, sizeof said,
+			 "jitsuctl: %s: expected NAME%s (see 'jitsuctl help %s')\n", name,
+			 one ? "" : "...", name);
 		assert_string_equal(err, said);
 		snprintf(line, sizeof line, "$J %s nobody", name);
 		RUN(line, 1);
-		snprintf(said, sizeof said, "jitsuctl: %s: name: \"nobody\": no such service\n", name);
+		snprintf(said, sizeof said, "jitsuctl: %s: name: \"nobody\": no such service\n",
+			 name);
 		assert_string_equal(err, said);
 		assert_string_equal(out, "");
 		snprintf(line, sizeof line, "$J %s -s none.sock x", name);
 		RUN(line, 3);
 		snprintf(said, sizeof said,
-			 "jitsuctl: %s: none.sock: no daemon there: No such file or directory\n", name);
+			 "jitsuctl: %s: none.sock: no daemon there: No such file or directory\n",
+			 name);
 		assert_string_equal(err, said);
 	}
 	RUN("$J -s none.sock events --follow", 3);
 	RUN("$J -s none.sock top", 3);
 	RUN("$J -s none.sock set a ttl=1", 3);
-	assert_string_equal(err, "jitsuctl: set: none.sock: no daemon there: No such file or directory\n");
+	assert_string_equal(
+		err, "jitsuctl: set: none.sock: no daemon there: No such file or directory\n");
 	RUN("$J console a", 1);
 	assert_string_equal(err,
 			    "jitsuctl: console: a: it is simulated: no domain, and no console\n");
 	RUN("$J trace a", 1);
-	assert_string_equal(err, "jitsuctl: trace: a: nobody has woken it since the daemon started, "
-				 "or it was found running\n");
+	assert_string_equal(err,
+			    "jitsuctl: trace: a: nobody has woken it since the daemon started, "
+			    "or it was found running\n");
 	if (geteuid() == 0 && access("/usr/bin/setpriv", X_OK) == 0) {
 		RUN("chmod 755 . && setpriv --reuid 65534 --regid 65534 --clear-groups $J list", 1);
-		HAS(err, "control.sock: Permission denied; it is for root and the socket's group\n");
+		HAS(err,
+		    "control.sock: Permission denied; it is for root and the socket's group\n");
 		RUN("chmod 666 control.sock && setpriv --reuid 65534 --regid 65534 --clear-groups "
 		    "$J stop a",
 		    1);

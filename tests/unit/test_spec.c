@@ -387,7 +387,8 @@ static void test_nearly_plain(void **state)
 		"{" GOOD ",\"cmdline\":\"\xc3\xa4\"}",
 		"{" GOOD ",\"pinned\":true,\"wake_any\":false,\"use_synjitsu\":\"1\"}",
 		"{" GOOD ",\"response_delay\":1e-1,\"idle\":\"pause:2m,destroy:1h\"}",
-		"{" GOOD ",\"uuid\":\"01234567-89AB-cdef-0123-456789abcdef\",\"mac\":[],\"vcpus\":\"2\"}",
+		"{" GOOD
+		",\"uuid\":\"01234567-89AB-cdef-0123-456789abcdef\",\"mac\":[],\"vcpus\":\"2\"}",
 	};
 
 	(void)state;
@@ -555,10 +556,14 @@ static void test_digest(void **state)
 		{ "", true },
 		{ ",\"ttl\":9,\"idle\":\"pause:2m\",\"wait_for_key\":\"up\",\"cpus\":\"1\"", true },
 		{ ",\"ip\":\"10.0.0.2\",\"dns\":[\"a\",\"b\"]", true },
-		{ ",\"type\":\"pvh\"", false },	 { ",\"kernel\":\"/l\"", false },
-		{ ",\"memory\":8192", false },	 { ",\"cmdline\":\"x\"", false },
-		{ ",\"nic\":\"br0\"", false },	 { ",\"disk\":\"/a.iso@xvda\"", false },
-		{ ",\"vcpus\":2", false },	 { ",\"ramdisk\":\"/k\"", false },
+		{ ",\"type\":\"pvh\"", false },
+		{ ",\"kernel\":\"/l\"", false },
+		{ ",\"memory\":8192", false },
+		{ ",\"cmdline\":\"x\"", false },
+		{ ",\"nic\":\"br0\"", false },
+		{ ",\"disk\":\"/a.iso@xvda\"", false },
+		{ ",\"vcpus\":2", false },
+		{ ",\"ramdisk\":\"/k\"", false },
 	};
 	uint64_t first = 0;
 
@@ -571,8 +576,7 @@ static void test_digest(void **state)
 			 strstr(cases[i].keys, "dns") ? "" : ",\"dns\":\"a\"",
 			 strstr(cases[i].keys, "ip\"") ? "" : ",\"ip\":\"10.0.0.1\"",
 			 strstr(cases[i].keys, "kernel") ? "" : ",\"kernel\":\"/k\"",
-			 strstr(cases[i].keys, "memory") ? "" : ",\"memory\":4096",
-			 cases[i].keys);
+			 strstr(cases[i].keys, "memory") ? "" : ",\"memory\":4096", cases[i].keys);
 		spec = must(text, false);
 		assert_int_not_equal(spec_digest(spec), 0);
 		if (!i)
@@ -590,8 +594,7 @@ static bool put_value(void *arg, const char *key, size_t size, struct json_objec
 	char name[8];
 
 	snprintf(name, sizeof name, "%.*s", (int)size, key);
-	json_object_object_add(object, name,
-			       json_tokener_parse(json_object_to_json_string(value)));
+	json_object_object_add(object, name, json_tokener_parse(json_object_to_json_string(value)));
 	return true;
 }
 
@@ -618,8 +621,7 @@ int main(void)
 		cmocka_unit_test(test_too_long),     cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_life),	     cmocka_unit_test(test_over_size),
 		cmocka_unit_test(test_pairs),	     cmocka_unit_test(test_bad_pairs),
-		cmocka_unit_test(test_digest),
-		cmocka_unit_test(test_nearly_plain),
+		cmocka_unit_test(test_digest),	     cmocka_unit_test(test_nearly_plain),
 		cmocka_unit_test(test_scan),
 	};
 

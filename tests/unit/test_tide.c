@@ -19,8 +19,8 @@
 #define SANITIZED 0
 #endif
 
-#define MIB ((size_t)1024 * 1024)
-#define PIECE ((size_t)4096)
+#define MIB    ((size_t)1024 * 1024)
+#define PIECE  ((size_t)4096)
 #define PIECES (32 * MIB / PIECE)
 
 static size_t resident(void)

@@ -54,8 +54,9 @@ static void order(struct world *w, verb_fn *verb)
 
 static void test_nobody(void **state)
 {
-	static verb_fn *const verbs[] = { verb_service_start,	verb_service_stop, verb_service_pause,
-					  verb_service_restart, verb_service_pin,  verb_service_unpin };
+	static verb_fn *const verbs[] = { verb_service_start, verb_service_stop,
+					  verb_service_pause, verb_service_restart,
+					  verb_service_pin,   verb_service_unpin };
 	struct world *w = world(4);
 	struct answer answer;
 
@@ -172,7 +173,8 @@ static void test_modes(void **state)
 
 	(void)state;
 	call(w, verb_service_stop, "{\"name\":\"a\",\"mode\":\"sleep\"}", &answer);
-	fails(&answer, ERROR_INPUT, "mode: \"sleep\": expected destroy, shutdown, suspend or pause");
+	fails(&answer, ERROR_INPUT,
+	      "mode: \"sleep\": expected destroy, shutdown, suspend or pause");
 	call(w, verb_service_pause, A, &answer);
 	TOOLSTACK("pause 0 7; ");
 	order(w, verb_service_stop);
@@ -315,7 +317,8 @@ static void test_set(void **state)
 	DNS("ready 0; ");
 	/* What the guest is made of is checked first, and counts when it is made again. */
 	call(w, verb_service_set,
-	     "{\"name\":\"a\",\"values\":{\"memory\":\"16M\",\"cmdline\":null,\"ttl\":20}}", &answer);
+	     "{\"name\":\"a\",\"values\":{\"memory\":\"16M\",\"cmdline\":null,\"ttl\":20}}",
+	     &answer);
 	TOOLSTACK("check; ");
 	assert_int_equal(answer.count, 0);
 	SAY(toolstack, checked, .request = w->request);
@@ -339,7 +342,8 @@ static void test_set_refused(void **state)
 		{ "{\"ttl\":-1}", ERROR_INPUT, "ttl" },
 		{ "{\"tll\":1}", ERROR_INPUT, "tll" },
 		{ "{\"dns\":null}", ERROR_INPUT, "dns" },
-		{ "{\"ip\":\"10.99.0.1\"}", ERROR_BUSY, "while the service is off, and it is ready" },
+		{ "{\"ip\":\"10.99.0.1\"}", ERROR_BUSY,
+		  "while the service is off, and it is ready" },
 	};
 	struct world *w = ready_world("\"nic\":\"br0\"");
 	struct answer answer;
@@ -361,8 +365,8 @@ static void test_set_refused(void **state)
 	clear(&answer);
 	call(w, verb_service_set, "{\"name\":\"a\",\"values\":{\"ip\":\"10.99.0.1\"}}", &answer);
 	fails(&answer, ERROR_CONFLICT, "service \"b\" has it");
-	call(w, verb_service_set, "{\"name\":\"a\",\"values\":{\"ip\":\"10.99.0.2\",\"memory\":2048}}",
-	     &answer);
+	call(w, verb_service_set,
+	     "{\"name\":\"a\",\"values\":{\"ip\":\"10.99.0.2\",\"memory\":2048}}", &answer);
 	assert_string_equal(at(answer.result, "later"), "[ ]");
 	gets(&answer, "now", "[ \"ip\", \"memory\" ]");
 	/* The toolstack says no. */
@@ -398,12 +402,12 @@ static void test_addition(void **state)
 	assert_string_equal(at(answer.result, "spec/ttl"), "5");
 	gets(&answer, "ip", "[ \"10.0.120.101\" ]");
 	DNS("service 0 asleep; ");
-	call(w, verb_service_add,
-	     "{\"name\":\"b\",\"dns\":\"b\",\"rumprun_config\":\"/r.cfg\"}", &answer);
+	call(w, verb_service_add, "{\"name\":\"b\",\"dns\":\"b\",\"rumprun_config\":\"/r.cfg\"}",
+	     &answer);
 	SAY(toolstack, checked, .request = w->request, .addition = "{\"ip\":[\"10.0.120.101\"]}");
 	fails(&answer, ERROR_CONFLICT, "ip: \"10.0.120.101\"");
-	call(w, verb_service_add,
-	     "{\"name\":\"b\",\"dns\":\"b\",\"rumprun_config\":\"/r.cfg\"}", &answer);
+	call(w, verb_service_add, "{\"name\":\"b\",\"dns\":\"b\",\"rumprun_config\":\"/r.cfg\"}",
+	     &answer);
 	SAY(toolstack, checked, .request = w->request, .addition = "ip=1");
 	fails(&answer, ERROR_SYSTEM, "addition");
 	TOOLSTACK("check; check; ");

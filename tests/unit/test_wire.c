@@ -11,7 +11,7 @@
 #include "dns/wire.h"
 
 #define HEAD 19 /* header, the name "a", type, class */
-#define FEW (WIRE_ADDRESSES_MAX / 16)
+#define FEW  (WIRE_ADDRESSES_MAX / 16)
 
 static uint8_t addresses[WIRE_ADDRESSES_MAX * 16], out[WIRE_PACKET_MAX];
 
@@ -53,8 +53,8 @@ static void test_every_address(void **state)
 	(void)state;
 	for (unsigned k = 0; k < 2; k++) {
 		size_t size = kinds[k].size, step = 12 + size;
-		uint8_t head[12] = { 0xc0, 12, 0, (uint8_t)kinds[k].type, 0, 1, 1, 2, 3, 4, 0,
-				     (uint8_t)size };
+		uint8_t head[12] = { 0xc0, 12, 0, (uint8_t)kinds[k].type, 0, 1, 1, 2,
+				     3,	   4,  0, (uint8_t)size };
 
 		fill(size);
 		assert_int_equal(build(wire, kinds[k].type, WIRE_ADDRESSES_MAX, 5, WIRE_PACKET_MAX),
@@ -64,8 +64,8 @@ static void test_every_address(void **state)
 			unsigned turned = (i + 5) % WIRE_ADDRESSES_MAX;
 
 			assert_memory_equal(out + HEAD + i * step, head, 12);
-			assert_memory_equal(out + HEAD + i * step + 12,
-					    addresses + turned * size, size);
+			assert_memory_equal(out + HEAD + i * step + 12, addresses + turned * size,
+					    size);
 		}
 	}
 	wire_free(wire);

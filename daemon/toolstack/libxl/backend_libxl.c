@@ -39,8 +39,8 @@ static int libxl_check(struct backend *backend, const struct spec *spec, char **
 }
 
 /*
- * A toolstack that suspended it was killed. It goes on, unless its image is whole: then it was being
- * destroyed, and what it is to go on from is the image. True if it goes on.
+ * A toolstack that suspended it was killed. It goes on, unless its image is whole: then it was
+ * being destroyed, and what it is to go on from is the image. True if it goes on.
  */
 static bool undo_suspend(struct backend *backend, libxl_dominfo *info)
 {
@@ -68,8 +68,8 @@ static int adopt(struct backend *backend, const libxl_dominfo *info,
 	return 0;
 }
 
-static int survey_domain(struct backend *backend, libxl_dominfo *info,
-			 struct backend_domain *out, struct error *err)
+static int survey_domain(struct backend *backend, libxl_dominfo *info, struct backend_domain *out,
+			 struct error *err)
 {
 	struct xen *xen = deaths_xen(backend->deaths);
 	cleanup_free char *service = xen_read(xen, info->domid, BUILD_MARK_SERVICE);

@@ -22,10 +22,10 @@ int images_create(int images, const uint8_t uuid[16], struct error *err);
 int images_keep(int images, const uint8_t uuid[16], uint64_t digest, int fd, struct error *err);
 
 /*
- * To restore from, if it is of this digest. What comes of it is told by images_drop, or by images_untouched if the image is
- * still good: one whose restore has twice ended without either (libxl 4.17 dies of some broken
- * streams) is not given out a third time. -1 with errno ENOENT if there is none, or with *err
- * filled (else its kind is ERROR_NONE) if there is one that is no good.
+ * To restore from, if it is of this digest. What comes of it is told by images_drop, or by
+ * images_untouched if the image is still good: one whose restore has twice ended without either
+ * (libxl 4.17 dies of some broken streams) is not given out a third time. -1 with errno ENOENT if
+ * there is none, or with *err filled (else its kind is ERROR_NONE) if there is one that is no good.
  */
 int images_take(int images, const uint8_t uuid[16], uint64_t digest, struct error *err);
 void images_untouched(int fd);
