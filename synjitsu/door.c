@@ -1,6 +1,5 @@
 #include "door.h"
 
-#include <errno.h>
 #include <libxenvchan.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/stream.h"
 
 #define RING_SIZE	  16384 /* bytes each way */
 #define QUEUE_MAX	  65536 /* for a peer that does not read */
@@ -30,11 +30,9 @@ struct door {
 	size_t in_size, out_size;
 	struct watch *watch; /* of the peer */
 	struct timer *retry; /* opens the vchan again; or sends what its ring had no room for */
-	/* vchan */
-	uint32_t client;
-	struct libxenvchan *vchan;
-	/* UNIX socket */
-	int listening, fd;
+	struct stream stream;
+	uint32_t client; /* of the vchan */
+	int listening;	 /* UNIX socket */
 	struct watch *listen_watch;
 };
 
@@ -50,7 +48,7 @@ static struct door *door_new(struct loop *loop, const struct door_callbacks *cal
 	door->loop = loop;
 	door->callbacks = *callbacks;
 	door->arg = arg;
-	door->listening = door->fd = -1;
+	door->listening = door->stream.fd = -1;
 	door->retry = timer_new(loop, on_retry, door);
 	if (door->retry)
 		return door;
@@ -60,33 +58,10 @@ static struct door *door_new(struct loop *loop, const struct door_callbacks *cal
 
 /* --- both ---------------------------------------------------------------------------------- */
 
-/* How many bytes; 0: none now; -1: the peer is gone. */
-static int transport_read(struct door *door, uint8_t *data, size_t size)
-{
-	ssize_t r;
-
-	if (door->vchan) {
-		r = libxenvchan_read(door->vchan, data, size);
-		return r > 0 ? (int)r : r == 0 && libxenvchan_is_open(door->vchan) == 1 ? 0 : -1;
-	}
-	r = recv(door->fd, data, size, MSG_DONTWAIT);
-	return r > 0 ? (int)r : r < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
-}
-
-static int transport_write(struct door *door, const uint8_t *data, size_t size)
-{
-	ssize_t r;
-
-	if (door->vchan)
-		return libxenvchan_write(door->vchan, data, size);
-	r = send(door->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-	return r >= 0 ? (int)r : errno == EAGAIN || errno == EINTR ? 0 : -1;
-}
-
 static void flush(struct door *door)
 {
 	while (door->out_size) {
-		int r = transport_write(door, door->out, door->out_size);
+		int r = stream_write(&door->stream, door->out, door->out_size);
 
 		if (r < 0) {
 			hang_up(door);
@@ -141,8 +116,8 @@ static void read_all(struct door *door)
 {
 	int r;
 
-	while ((r = transport_read(door, door->in + door->in_size,
-				   sizeof door->in - door->in_size)) > 0) {
+	while ((r = stream_read(&door->stream, door->in + door->in_size,
+				sizeof door->in - door->in_size)) > 0) {
 		door->in_size += (size_t)r;
 		if (take_messages(door) < 0) {
 			r = -1;
@@ -189,14 +164,14 @@ static void on_vchan(void *arg, unsigned events)
 	int open;
 
 	(void)events;
-	libxenvchan_wait(door->vchan);
-	open = libxenvchan_is_open(door->vchan);
+	libxenvchan_wait(door->stream.vchan);
+	open = libxenvchan_is_open(door->stream.vchan);
 	if (open == 1 && !door->connected)
 		say_hello(door);
-	if (!door->vchan || (open == 2 && !door->connected))
+	if (!door->stream.vchan || (open == 2 && !door->connected))
 		return;
 	read_all(door);
-	if (door->vchan)
+	if (door->stream.vchan)
 		flush(door);
 }
 
@@ -206,12 +181,13 @@ static int serve_vchan(struct door *door, struct error *err)
 
 	if (announce(path, door->client) < 0)
 		return error_errno(err, "cannot write to xenstore");
-	door->vchan = libxenvchan_server_init(NULL, (int)door->client, path, RING_SIZE, RING_SIZE);
-	if (!door->vchan)
+	door->stream.vchan =
+		libxenvchan_server_init(NULL, (int)door->client, path, RING_SIZE, RING_SIZE);
+	if (!door->stream.vchan)
 		return error_errno(err, "cannot serve a vchan at %s", path);
-	door->vchan->blocking = 0;
-	door->watch = watch_new(door->loop, libxenvchan_fd_for_select(door->vchan), WATCH_READ,
-				on_vchan, door);
+	door->stream.vchan->blocking = 0;
+	door->watch = watch_new(door->loop, libxenvchan_fd_for_select(door->stream.vchan),
+				WATCH_READ, on_vchan, door);
 	if (!door->watch)
 		return error_errno(err, "cannot watch a vchan");
 	return 0;
@@ -227,7 +203,7 @@ static void on_retry(void *arg)
 		flush(door);
 		return;
 	}
-	if (door->listening >= 0 || door->vchan)
+	if (door->listening >= 0 || door->stream.vchan)
 		return;
 	if (serve_vchan(door, &err) == 0)
 		return;
@@ -268,7 +244,7 @@ static void on_connection(void *arg, unsigned events)
 	if (fd < 0)
 		return;
 	hang_up(door);
-	door->fd = fd;
+	door->stream.fd = fd;
 	door->watch = watch_new(door->loop, fd, WATCH_READ, on_unix, door);
 	if (door->watch)
 		say_hello(door);
@@ -310,12 +286,7 @@ static void hang_up(struct door *door)
 
 	watch_free(door->watch);
 	door->watch = NULL;
-	if (door->vchan)
-		libxenvchan_close(door->vchan);
-	door->vchan = NULL;
-	if (door->fd >= 0)
-		close(door->fd);
-	door->fd = -1;
+	stream_close(&door->stream);
 	door->connected = false;
 	door->in_size = door->out_size = 0;
 	if (door->listening < 0)
@@ -333,10 +304,7 @@ void door_close(struct door *door)
 	watch_free(door->watch);
 	watch_free(door->listen_watch);
 	timer_free(door->retry);
-	if (door->vchan)
-		libxenvchan_close(door->vchan);
-	if (door->fd >= 0)
-		close(door->fd);
+	stream_close(&door->stream);
 	if (door->listening >= 0)
 		close(door->listening);
 	free(door);

@@ -1,19 +1,18 @@
 #include "toolstack/channel.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <libxenvchan.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 #include <xen/xen.h>
 #include <xenstore.h>
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "base/stream.h"
 #include "proto/synjitsu.h"
 
 #define UNIX	  "unix:"
@@ -24,8 +23,7 @@ struct channel {
 	void *arg;
 	bool original;
 	struct watch *watch;
-	int fd; /* UNIX socket */
-	struct libxenvchan *vchan;
+	struct stream stream;
 	struct xs_handle *xs; /* hears of domains that end */
 	struct watch *xs_watch;
 	uint32_t domid;
@@ -57,10 +55,10 @@ static int open_unix(struct channel *channel, struct loop *loop, const char *pat
 	if (strlen(path) >= sizeof address.sun_path)
 		return error_field(err, ERROR_INPUT, "synjitsu", path, "expected a shorter path");
 	memcpy(address.sun_path, path, strlen(path));
-	channel->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (channel->fd < 0 ||
-	    connect(channel->fd, (const struct sockaddr *)&address, sizeof address) < 0 ||
-	    !(channel->watch = watch_new(loop, channel->fd, WATCH_READ, on_unix, channel)))
+	channel->stream.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (channel->stream.fd < 0 ||
+	    connect(channel->stream.fd, (const struct sockaddr *)&address, sizeof address) < 0 ||
+	    !(channel->watch = watch_new(loop, channel->stream.fd, WATCH_READ, on_unix, channel)))
 		return error_errno(err, "%s", path);
 	return 0;
 }
@@ -120,7 +118,7 @@ static void on_vchan(void *arg, unsigned events)
 	struct channel *channel = arg;
 
 	(void)events;
-	libxenvchan_wait(channel->vchan);
+	libxenvchan_wait(channel->stream.vchan);
 	channel->callbacks.moved(channel->arg);
 }
 
@@ -159,15 +157,15 @@ static int open_vchan(struct channel *channel, struct loop *loop, const char *pe
 	value = xs_read(channel->xs, XBT_NULL, version, &size);
 	channel->original = !value;
 	free(value);
-	channel->vchan = libxenvchan_client_init(NULL, (int)channel->domid, path);
-	if (!channel->vchan)
+	channel->stream.vchan = libxenvchan_client_init(NULL, (int)channel->domid, path);
+	if (!channel->stream.vchan)
 		return error_set(err, ERROR_ABSENT, "domain %u serves no vchan at %s",
 				 channel->domid, path);
 	/* libxenvchan leaves both as they are. */
-	channel->vchan->blocking = 0;
-	channel->vchan->server_persist = 0;
-	channel->watch = watch_new(loop, libxenvchan_fd_for_select(channel->vchan), WATCH_READ,
-				   on_vchan, channel);
+	channel->stream.vchan->blocking = 0;
+	channel->stream.vchan->server_persist = 0;
+	channel->watch = watch_new(loop, libxenvchan_fd_for_select(channel->stream.vchan),
+				   WATCH_READ, on_vchan, channel);
 	if (!xs_watch(channel->xs, "@releaseDomain", "") ||
 	    !(channel->xs_watch =
 		      watch_new(loop, xs_fileno(channel->xs), WATCH_READ, on_xenstore, channel)) ||
@@ -191,7 +189,7 @@ struct channel *channel_open(struct loop *loop, const char *peer,
 	}
 	channel->callbacks = *callbacks;
 	channel->arg = arg;
-	channel->fd = -1;
+	channel->stream.fd = -1;
 	if (strncmp(peer, UNIX, strlen(UNIX)) == 0)
 		r = open_unix(channel, loop, peer + strlen(UNIX), err);
 	else
@@ -208,12 +206,9 @@ void channel_close(struct channel *channel)
 		return;
 	watch_free(channel->watch);
 	watch_free(channel->xs_watch);
-	if (channel->vchan)
-		libxenvchan_close(channel->vchan);
+	stream_close(&channel->stream);
 	if (channel->xs)
 		xs_close(channel->xs);
-	if (channel->fd >= 0)
-		close(channel->fd);
 	free(channel);
 }
 
@@ -224,22 +219,10 @@ bool channel_is_original(const struct channel *channel)
 
 int channel_read(struct channel *channel, void *data, size_t size)
 {
-	ssize_t r;
-
-	if (channel->vchan) {
-		r = libxenvchan_read(channel->vchan, data, size);
-		return r > 0 ? (int)r : r == 0 && libxenvchan_is_open(channel->vchan) == 1 ? 0 : -1;
-	}
-	r = recv(channel->fd, data, size, MSG_DONTWAIT);
-	return r > 0 ? (int)r : r < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+	return stream_read(&channel->stream, data, size);
 }
 
 int channel_write(struct channel *channel, const void *data, size_t size)
 {
-	ssize_t r;
-
-	if (channel->vchan)
-		return libxenvchan_write(channel->vchan, data, size);
-	r = send(channel->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-	return r >= 0 ? (int)r : errno == EAGAIN || errno == EINTR ? 0 : -1;
+	return stream_write(&channel->stream, data, size);
 }
