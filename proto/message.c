@@ -1,6 +1,5 @@
 #include "proto/message.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -30,31 +29,13 @@ const char *message_name(unsigned type)
 	return type < ARRAY_SIZE(names) ? names[type] : "unknown";
 }
 
-/* Writing: a message over its room latches size 0 by way of `overflow`. */
-struct writer {
-	uint8_t *data;
-	size_t size, room;
-	bool overflow;
-};
-
-static void put(struct writer *w, const void *data, size_t size)
+static void put_bytes(struct bytes_writer *w, struct bytes b)
 {
-	if (size > w->room - w->size) {
-		w->overflow = true;
-		return;
-	}
-	if (size)
-		memcpy(w->data + w->size, data, size);
-	w->size += size;
+	bytes_put(w, &b.size, sizeof b.size);
+	bytes_put(w, b.data, b.size);
 }
 
-static void put_bytes(struct writer *w, struct bytes b)
-{
-	put(w, &b.size, sizeof b.size);
-	put(w, b.data, b.size);
-}
-
-static void put_text(struct writer *w, const char *text)
+static void put_text(struct bytes_writer *w, const char *text)
 {
 	struct bytes b = { (const uint8_t *)text, text ? (uint32_t)strlen(text) + 1 : 0 };
 
@@ -63,19 +44,19 @@ static void put_text(struct writer *w, const char *text)
 	put_bytes(w, b);
 }
 
-#define U8(f)	 put(&w, &m->f, sizeof m->f);
-#define U16(f)	 put(&w, &m->f, sizeof m->f);
-#define U32(f)	 put(&w, &m->f, sizeof m->f);
-#define U64(f)	 put(&w, &m->f, sizeof m->f);
+#define U8(f)	 bytes_put(&w, &m->f, sizeof m->f);
+#define U16(f)	 bytes_put(&w, &m->f, sizeof m->f);
+#define U32(f)	 bytes_put(&w, &m->f, sizeof m->f);
+#define U64(f)	 bytes_put(&w, &m->f, sizeof m->f);
 #define TEXT(f)	 put_text(&w, m->f);
 #define BYTES(f) put_bytes(&w, m->f);
 #define MESSAGE(name, from, to, fields, meaning)                                                   \
 	static size_t pack_##name(uint8_t *out, size_t room, const struct msg_##name *m)           \
 	{                                                                                          \
-		struct writer w = { .data = out, .room = room };                                   \
+		struct bytes_writer w = { .data = out, .room = room };                             \
 		uint8_t type = MESSAGE_##name;                                                     \
                                                                                                    \
-		put(&w, &type, sizeof type);                                                       \
+		bytes_put(&w, &type, sizeof type);                                                 \
 		fields return w.overflow ? 0 : w.size;                                             \
 	}                                                                                          \
                                                                                                    \
@@ -118,39 +99,26 @@ size_t message_pack_quit(uint8_t *out, size_t room, const struct msg_quit *m)
 	return pack_quit(out, room, m);
 }
 
-/* Reading: the first field that fails is remembered, and the rest read as nothing. */
-struct reader {
-	const uint8_t *data;
-	size_t left;
-	const char *bad;
-};
-
-static void get(struct reader *r, void *out, size_t size, const char *field)
+static void get(struct bytes_reader *r, void *out, size_t size, const char *field)
 {
-	if (!r->bad && size > r->left)
-		r->bad = field;
-	if (r->bad)
-		return;
-	memcpy(out, r->data, size);
-	r->data += size;
-	r->left -= size;
+	const uint8_t *data = bytes_get(r, size, field);
+
+	if (data)
+		memcpy(out, data, size);
 }
 
-static void get_bytes(struct reader *r, struct bytes *out, const char *field)
+static void get_bytes(struct bytes_reader *r, struct bytes *out, const char *field)
 {
 	uint32_t size = 0;
+	const uint8_t *data;
 
 	get(r, &size, sizeof size, field);
-	if (!r->bad && size > r->left)
-		r->bad = field;
-	if (r->bad)
-		return;
-	*out = (struct bytes){ r->data, size };
-	r->data += size;
-	r->left -= size;
+	data = bytes_get(r, size, field);
+	if (data)
+		*out = (struct bytes){ data, size };
 }
 
-static void get_text(struct reader *r, const char **out, const char *field)
+static void get_text(struct bytes_reader *r, const char **out, const char *field)
 {
 	struct bytes b = { NULL, 0 };
 
@@ -167,7 +135,7 @@ static void get_text(struct reader *r, const char **out, const char *field)
 #define TEXT(f)	 get_text(&r, &m.f, #f);
 #define BYTES(f) get_bytes(&r, &m.f, #f);
 #define MESSAGE(name, from, to, fields, meaning)                                                   \
-	static const char *read_##name(struct reader r, const struct message_handlers *h,          \
+	static const char *read_##name(struct bytes_reader r, const struct message_handlers *h,    \
 				       void *arg)                                                  \
 	{                                                                                          \
 		struct msg_##name m = { 0 };                                                       \
@@ -190,7 +158,7 @@ static void get_text(struct reader *r, const char **out, const char *field)
 int message_dispatch(const uint8_t *data, size_t size, const struct message_handlers *handlers,
 		     void *arg, struct error *err)
 {
-	struct reader r = { .data = data, .left = size };
+	struct bytes_reader r = { .data = data, .left = size };
 	const char *bad = NULL;
 	uint8_t type = MESSAGE_INVALID;
 

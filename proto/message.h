@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/bytes.h"
+
 struct error;
 struct link;
 
@@ -32,12 +34,6 @@ enum message_hold {
 	MESSAGE_HOLD_ASLEEP,
 	MESSAGE_HOLD_STARTING,
 	MESSAGE_HOLD_READY,
-};
-
-/* A view of bytes; in a message that was read, of the receive buffer. */
-struct bytes {
-	const uint8_t *data;
-	uint32_t size;
 };
 
 #define U8(f)	 uint8_t f;

@@ -1,6 +1,5 @@
 #include "proto/synjitsu.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -18,44 +17,27 @@ struct bytes synjitsu_text(const char *text)
 	return (struct bytes){ (const uint8_t *)text, (uint32_t)strlen(text) };
 }
 
-struct writer {
-	uint8_t *data;
-	size_t size, room;
-	bool overflow;
-};
-
-static void put(struct writer *w, const void *data, size_t size)
-{
-	if (size > w->room - w->size) {
-		w->overflow = true;
-		return;
-	}
-	if (size)
-		memcpy(w->data + w->size, data, size);
-	w->size += size;
-}
-
-static void put_integer(struct writer *w, uint64_t value, size_t size)
+static void put_integer(struct bytes_writer *w, uint64_t value, size_t size)
 {
 	uint8_t bytes[8];
 
 	for (size_t i = 0; i < size; i++)
 		bytes[i] = (uint8_t)(value >> 8 * (size - 1 - i));
-	put(w, bytes, size);
+	bytes_put(w, bytes, size);
 }
 
-static void put_bytes(struct writer *w, struct bytes b)
+static void put_bytes(struct bytes_writer *w, struct bytes b)
 {
 	if (b.size > UINT16_MAX) {
 		w->overflow = true;
 		return;
 	}
 	put_integer(w, b.size, 2);
-	put(w, b.data, b.size);
+	bytes_put(w, b.data, b.size);
 }
 
 /* The length is known at the end. */
-static size_t close_message(struct writer *w)
+static size_t close_message(struct bytes_writer *w)
 {
 	size_t length = w->size - SYNJITSU_LENGTH;
 
@@ -70,14 +52,14 @@ static size_t close_message(struct writer *w)
 #define U16(f)	 put_integer(&w, m->f, 2);
 #define U32(f)	 put_integer(&w, m->f, 4);
 #define U64(f)	 put_integer(&w, m->f, 8);
-#define MAC(f)	 put(&w, m->f, 6);
+#define MAC(f)	 bytes_put(&w, m->f, 6);
 #define TEXT(f)	 put_bytes(&w, m->f);
 #define BYTES(f) put_bytes(&w, m->f);
 #define SYNJITSU(name, number, direction, fields, meaning)                                         \
 	size_t synjitsu_pack_##name(uint8_t *out, size_t room, const struct synjitsu_##name *m)    \
 	{                                                                                          \
-		struct writer w = { .data = out,                                                   \
-				    .room = room < SYNJITSU_MAX ? room : SYNJITSU_MAX };           \
+		struct bytes_writer w = { .data = out,                                             \
+					  .room = room < SYNJITSU_MAX ? room : SYNJITSU_MAX };     \
                                                                                                    \
 		put_integer(&w, 0, SYNJITSU_LENGTH);                                               \
 		put_integer(&w, number, 1);                                                        \
@@ -93,29 +75,9 @@ static size_t close_message(struct writer *w)
 #undef TEXT
 #undef BYTES
 
-/* The first field that fails is remembered, and the rest read as nothing. */
-struct reader {
-	const uint8_t *data;
-	size_t left;
-	const char *bad;
-};
-
-static const uint8_t *get(struct reader *r, size_t size, const char *field)
+static uint64_t get_integer(struct bytes_reader *r, size_t size, const char *field)
 {
-	const uint8_t *data = r->data;
-
-	if (!r->bad && size > r->left)
-		r->bad = field;
-	if (r->bad)
-		return NULL;
-	r->data += size;
-	r->left -= size;
-	return data;
-}
-
-static uint64_t get_integer(struct reader *r, size_t size, const char *field)
-{
-	const uint8_t *data = get(r, size, field);
+	const uint8_t *data = bytes_get(r, size, field);
 	uint64_t value = 0;
 
 	for (size_t i = 0; data && i < size; i++)
@@ -123,15 +85,15 @@ static uint64_t get_integer(struct reader *r, size_t size, const char *field)
 	return value;
 }
 
-static struct bytes get_bytes(struct reader *r, const char *field)
+static struct bytes get_bytes(struct bytes_reader *r, const char *field)
 {
 	uint32_t size = (uint32_t)get_integer(r, 2, field);
-	const uint8_t *data = get(r, size, field);
+	const uint8_t *data = bytes_get(r, size, field);
 
 	return data ? (struct bytes){ data, size } : (struct bytes){ NULL, 0 };
 }
 
-static struct bytes get_text(struct reader *r, const char *field)
+static struct bytes get_text(struct bytes_reader *r, const char *field)
 {
 	struct bytes b = get_bytes(r, field);
 
@@ -140,9 +102,9 @@ static struct bytes get_text(struct reader *r, const char *field)
 	return b;
 }
 
-static void get_mac(struct reader *r, uint8_t out[6], const char *field)
+static void get_mac(struct bytes_reader *r, uint8_t out[6], const char *field)
 {
-	const uint8_t *data = get(r, 6, field);
+	const uint8_t *data = bytes_get(r, 6, field);
 
 	if (data)
 		memcpy(out, data, 6);
@@ -156,7 +118,7 @@ static void get_mac(struct reader *r, uint8_t out[6], const char *field)
 #define TEXT(f)	 m.f = get_text(&r, #f);
 #define BYTES(f) m.f = get_bytes(&r, #f);
 #define SYNJITSU(name, number, direction, fields, meaning)                                         \
-	static const char *read_##name(struct reader r, const struct synjitsu_handlers *h,         \
+	static const char *read_##name(struct bytes_reader r, const struct synjitsu_handlers *h,   \
 				       void *arg)                                                  \
 	{                                                                                          \
 		struct synjitsu_##name m = { 0 };                                                  \
@@ -178,7 +140,7 @@ int synjitsu_dispatch(const uint8_t *data, size_t size, const struct synjitsu_ha
 		      void *arg, struct error *err)
 {
 	const char *bad = NULL, *name = "";
-	struct reader r;
+	struct bytes_reader r;
 	size_t length;
 
 	if (size < SYNJITSU_LENGTH)
@@ -189,7 +151,7 @@ int synjitsu_dispatch(const uint8_t *data, size_t size, const struct synjitsu_ha
 				 length, SYNJITSU_MAX - SYNJITSU_LENGTH);
 	if (size < SYNJITSU_LENGTH + length)
 		return 0;
-	r = (struct reader){ .data = data + HEAD, .left = length - 1 };
+	r = (struct bytes_reader){ .data = data + HEAD, .left = length - 1 };
 	switch (data[SYNJITSU_LENGTH]) {
 #define SYNJITSU(name_, number, direction, fields, meaning)                                        \
 	case number:                                                                               \

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/message.h"
+#include "proto/bytes.h"
 
 struct error;
 
