@@ -100,8 +100,8 @@ static void widths(void **state)
 	static const char *const boots[] = {
 		BOOTED,
 		"{\"began\":0,\"created\":0,\"ready\":0,\"answered\":0}",
-		"{\"began\":0.1,\"created\":99999,\"missed\":[\"key\"],\"ready\":100000,"
-		"\"answered\":9}",
+		("{\"began\":0.1,\"created\":99999,\"missed\":[\"key\"],\"ready\":100000,"
+		 "\"answered\":9}"),
 		"{\"began\":50,\"created\":50.001,\"ready\":50.002,\"answered\":50.003}",
 	};
 
