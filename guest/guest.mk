@@ -15,12 +15,12 @@ WEB_SRC := guest/web/start.S $(wildcard guest/web/*.c)
 .PHONY: guest
 guest: $(O)/guest/tiny.elf $(O)/guest/web.elf $(O)/guest/boot.bin
 
-$(O)/guest/tiny.elf: guest/tiny/tiny.S guest/tiny/tiny.ld
+$(O)/guest/tiny.elf: guest/tiny/tiny.S guest/tiny/tiny.ld guest/note.h
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_LDFLAGS) -T guest/tiny/tiny.ld -o $@ guest/tiny/tiny.S
 	strip $@
 
-$(O)/guest/web.elf: $(WEB_SRC) $(wildcard guest/web/*.h) guest/web/web.ld guest/guest.mk
+$(O)/guest/web.elf: $(WEB_SRC) $(wildcard guest/web/*.h) guest/note.h guest/web/web.ld guest/guest.mk
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) $(GUEST_LDFLAGS) -T guest/web/web.ld -o $@ $(WEB_SRC)
 	strip $@

@@ -1,14 +1,6 @@
 /* Where Xen enters a PV guest, its notes for the domain builder, and the way into Xen. */
-#include <xen/elfnote.h>
+#include "../note.h"
 #include "layout.h"
-
-.macro note type, contents:vararg
-	.balign 4
-	.long	4, 2f - 1f, \type
-	.asciz	"Xen"
-1:	\contents
-2:	.balign 4
-.endm
 
 	.section .note.Xen, "a", @note
 	note	XEN_ELFNOTE_GUEST_OS, .asciz "jitsu-web"

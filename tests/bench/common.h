@@ -1,4 +1,4 @@
-/* What the benchmarks' programs share: the clock, giving up, and a DNS question. */
+/* What the benchmarks' programs share: the clock, giving up, a DNS question and who asks it. */
 #ifndef JITSU_BENCH_COMMON_H
 #define JITSU_BENCH_COMMON_H
 
@@ -39,6 +39,27 @@ static inline struct sockaddr_in address(const char *host, const char *port)
 	if (inet_pton(AF_INET, host, &in.sin_addr) != 1)
 		errx(2, "'%s' is no IPv4 address", host);
 	return in;
+}
+
+/* A socket for questions to that server, which was named so. */
+static inline int asker(const struct sockaddr_in *server, const char *name)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)server, sizeof *server) < 0)
+		err(1, "%s", name);
+	return fd;
+}
+
+/* The same ones in every run; below 2^53. */
+static inline uint64_t any_number(void)
+{
+	static uint64_t state = UINT64_C(88172645463325252);
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state >> 11;
 }
 
 /* A question for type A (RFC 1035, section 4) with id 0. Returns its size. */

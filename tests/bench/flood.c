@@ -64,14 +64,9 @@ static struct names read_names(const char *path)
 /* The next in turn, or any. */
 static size_t pick(const struct names *names)
 {
-	static uint64_t turn, state = UINT64_C(88172645463325252);
+	static uint64_t turn;
 
-	if (!any_order)
-		return turn++ % names->count;
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (size_t)(((unsigned __int128)state * names->count) >> 64);
+	return (any_order ? any_number() : turn++) % names->count;
 }
 
 /* µs of processor time, user and system, that those processes took so far, with all threads. */
@@ -205,10 +200,8 @@ int main(int argc, char **argv)
 	server = address(argv[optind], argv[optind + 1]);
 	names = read_names(argv[optind + 2]);
 	left = names.count;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	fd = asker(&server, argv[optind]);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&server, sizeof server) < 0)
-		err(1, "%s", argv[optind]);
 	for (int i = 0; i < BATCH; i++) {
 		parts[i] = (struct iovec){ wire[i], sizeof wire[i] };
 		messages[i].msg_hdr = (struct msghdr){ .msg_iov = &parts[i], .msg_iovlen = 1 };

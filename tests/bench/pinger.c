@@ -115,9 +115,7 @@ int main(int argc, char **argv)
 		usage();
 	server = address(argv[optind], argv[optind + 1]);
 	size = question(wire, argv[optind + 2]);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&server, sizeof server) < 0)
-		err(1, "%s", argv[optind]);
+	fd = asker(&server, argv[optind]);
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	sched_setscheduler(0, SCHED_FIFO, &priority); /* a wish: needs root */

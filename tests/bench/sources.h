@@ -46,14 +46,4 @@ static inline void end_on_sigterm(void)
 	signal(SIGTERM, on_sigterm);
 }
 
-static inline uint64_t any_number(void)
-{
-	static uint64_t state = UINT64_C(88172645463325252);
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state >> 11;
-}
-
 #endif

@@ -313,11 +313,9 @@ int main(int argc, char **argv)
 			kind = &all_kinds[i];
 	if (!kind)
 		usage();
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	fd = asker(&server, argv[optind]);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&server, sizeof server) < 0)
-		err(1, "%s", argv[optind]);
 	/* Connected it would have one source. */
 	server.sin_family = AF_UNSPEC;
 	if (connect(fd, (struct sockaddr *)&server, sizeof server) < 0)

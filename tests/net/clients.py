@@ -60,24 +60,9 @@ for k, (kind, keys) in enumerate(KINDS.items()):
 jitsud = Jitsud("-f", "0.0.0.0", "--wakes", "0", "--wakes-per-network", "0", "--boots", "64", services=services)
 
 # --- the resolvers in front of us ----------------------------------------------------------------
-start([tools.path("unbound"), "-d", "-c", write("unbound.conf", f"""server:
-  interface: {UNBOUND}
-  access-control: 127.0.0.0/8 allow
-  do-daemonize: no
-  username: ""
-  chroot: ""
-  directory: "{scratch}"
-  pidfile: ""
-  use-syslog: no
-  do-not-query-localhost: no
-  module-config: "iterator"
-remote-control:
-  control-enable: no
-forward-zone:
+unbound(tools, UNBOUND, "unbound", '  module-config: "iterator"', f"""forward-zone:
   name: "."
-  forward-addr: {US}
-""")], "unbound.log", env=tools.env)
-answers(UNBOUND, "localhost")
+  forward-addr: {US}""")
 
 with open("/etc/passwd") as file:
     put("/etc/passwd", "".join(x for x in file if not x.startswith("systemd-resolve:"))

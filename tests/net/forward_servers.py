@@ -68,36 +68,19 @@ anchors = [f"signed.example. DNSKEY {struct.unpack('!H', d[:2])[0]} {d[2]} {d[3]
 same("keys to trust", 1, len(anchors))
 
 
-def unbound(address, log, zones):
-    conf = write(f"{log}.conf", f"""server:
-  interface: {address}
-  outgoing-interface: {address}
-  access-control: 127.0.0.0/8 allow
-  do-daemonize: no
-  username: ""
-  chroot: ""
-  directory: "{scratch}"
-  pidfile: ""
-  use-syslog: no
+def validator(address, log, zones):
+    return unbound(tools, address, log, f"""  outgoing-interface: {address}
   logfile: ""
-  do-not-query-localhost: no
   module-config: "validator iterator"
   trust-anchor: "{anchors[0]}"
   trust-anchor: "bogus.example. DS 1 13 2 {'0' * 64}"
   ede: yes
-  val-log-level: 2
-remote-control:
-  control-enable: no
-{zones}
-""")
-    process = start([tools.path("unbound"), "-c", conf, "-d"], f"{log}.log", env=tools.env)
-    answers(address, "localhost")
-    return process
+  val-log-level: 2""", zones)
 
 
 STUBS = "".join(f"stub-zone:\n  name: {zone}\n  stub-addr: {KNOT}\n"
                 for zone in ("signed.example", "bogus.example"))
-upstream = unbound(UNBOUND, "unbound", STUBS)
+upstream = validator(UNBOUND, "unbound", STUBS)
 
 
 def dnsmasq(server, log="dnsmasq"):
@@ -161,7 +144,7 @@ print(f"{compared} queries: answered through us as by Knot DNS, unbound and dnsm
 
 # --- a validator behind us, what is bogus, what is long ----------------------------------------
 jitsud = Jitsud("-f", UNBOUND)
-behind = unbound(BEHIND, "behind", f'forward-zone:\n  name: "."\n  forward-addr: {US}\n')
+behind = validator(BEHIND, "behind", f'forward-zone:\n  name: "."\n  forward-addr: {US}\n')
 for name, kind, rcode in (("www", A, NOERROR), ("odd", 65280, NOERROR), ("nothing", A, NXDOMAIN), ("mail", A, NOERROR),
                           ("big", TXT, NOERROR)):
     answer = ask(BEHIND, query(f"{name}.signed.example", kind, edns=1232, dnssec=True), tcp=True)
@@ -183,7 +166,7 @@ same("from the first", True, ask(US, query("www.signed.example", A)).ra)
 stop(upstream, 9)
 answer = ask(US, query("mail.signed.example", MX))
 same("the first is killed: from the second, an authority", (NOERROR, True), (answer.rcode, answer.aa))
-upstream = unbound(UNBOUND, "unbound-again", STUBS)
+upstream = validator(UNBOUND, "unbound-again", STUBS)
 n = 0
 
 
@@ -309,7 +292,7 @@ for name in ("dnsmasq", "unbound"):
     else:
         stop(upstream)
         jitsud = Jitsud("-f", UNBOUND, log="loop-unbound.log")
-        looped = unbound(UNBOUND, "looped-unbound", f'forward-zone:\n  name: "."\n  forward-addr: {US}\n')
+        looped = validator(UNBOUND, "looped-unbound", f'forward-zone:\n  name: "."\n  forward-addr: {US}\n')
     time.sleep(0.5)
     began = time.monotonic()
     answer = ask(US, query("www.roundabout.example", A, edns=1232))

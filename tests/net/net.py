@@ -210,6 +210,28 @@ def answers(server, name="probe.invalid"):
     wait_for(f"{server} answers", lambda: ask(server, query(name, A), timeout=1) is not None)
 
 
+def unbound(tools, address, log, server, zones):
+    """An unbound there, once it answers: what else its server: section holds, and the clauses behind it."""
+    conf = write(f"{log}.conf", f"""server:
+  interface: {address}
+  access-control: 127.0.0.0/8 allow
+  do-daemonize: no
+  username: ""
+  chroot: ""
+  directory: "{scratch}"
+  pidfile: ""
+  use-syslog: no
+  do-not-query-localhost: no
+{server}
+remote-control:
+  control-enable: no
+{zones}
+""")
+    process = start([tools.path("unbound"), "-c", conf, "-d"], f"{log}.log", env=tools.env)
+    answers(address, "localhost")
+    return process
+
+
 # --- jitsud ----------------------------------------------------------------------------------
 class Jitsud:
     """On 127.0.0.1, simulated guests."""

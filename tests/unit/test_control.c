@@ -23,14 +23,7 @@
 #include "engine/control.h"
 #include "engine/dispatch.h"
 #include "fake_verbs.h"
-
-#if defined(__has_feature)
-#define SANITIZED __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
+#include "sanitized.h"
 
 #define MIB    (1024 * 1024)
 #define STATUS "{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\",\"id\":1}\n"

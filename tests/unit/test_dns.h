@@ -146,6 +146,18 @@ static inline int caller(int type, const struct sockaddr_in *address)
 	return fd;
 }
 
+/* Another client: UDP from 127.0.0.2. */
+static inline int other_caller(const struct sockaddr_in *address)
+{
+	struct sockaddr_in own = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	own.sin_addr.s_addr = inet_addr("127.0.0.2");
+	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)address, sizeof *address), 0);
+	return fd;
+}
+
 static inline void connect_engine(struct world *w)
 {
 	static const struct link_callbacks callbacks = { on_engine_message, on_engine_closed };

@@ -99,14 +99,10 @@ static void test_retransmission_is_folded(void **state)
 
 static void test_limit(void **state)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET };
 	struct world *w = start();
-	int other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int other = other_caller(&w->udp);
 
 	(void)state;
-	address.sin_addr.s_addr = inet_addr("127.0.0.2");
-	assert_int_equal(bind(other, (struct sockaddr *)&address, sizeof address), 0);
-	assert_int_equal(connect(other, (struct sockaddr *)&w->udp, sizeof w->udp), 0);
 	ask(fd, 1, NAME, WIRE_A, 0);
 	expect_heard(w, "want 1;");
 	advance(w, 400 * MSEC);

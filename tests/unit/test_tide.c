@@ -10,14 +10,7 @@
 #include <unistd.h>
 
 #include "base/tide.h"
-
-#if defined(__has_feature)
-#define SANITIZED __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
+#include "sanitized.h"
 
 #define MIB    ((size_t)1024 * 1024)
 #define PIECE  ((size_t)4096)
