@@ -599,6 +599,21 @@ static int tear_down(void **state)
 	return rmdir(directory);
 }
 
+/* A service 0 "a", ready in domain 7; nothing written down. */
+static struct world *ready_world(const char *keys)
+{
+	struct world *w = world(4);
+
+	add(w, "a", keys);
+	learn_uuid(w, "a", 0);
+	want(w, 0);
+	created(w, 0, 7);
+	frame(w, 0);
+	w->dns_log[0] = w->toolstack_log[0] = '\0';
+	is(w, "a", "state", "ready");
+	return w;
+}
+
 #pragma GCC diagnostic pop
 
 #endif

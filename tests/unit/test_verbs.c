@@ -3,19 +3,6 @@
 
 #define A "{\"name\":\"a\"}"
 
-static struct world *ready_world(const char *keys)
-{
-	struct world *w = world(4);
-
-	add(w, "a", keys);
-	want(w, 0);
-	created(w, 0, 7);
-	frame(w, 0);
-	w->dns_log[0] = w->toolstack_log[0] = '\0';
-	is(w, "a", "state", "ready");
-	return w;
-}
-
 static void gets(struct answer *answer, const char *key, const char *expected)
 {
 	assert_int_equal(answer->count, 1);
