@@ -61,7 +61,7 @@ static void send_addresses(struct dns *dns, const struct client *client,
 	struct wire_reply reply = { .authoritative = true,
 				    .addresses = dns->addresses,
 				    .address_count = count,
-				    .rotate = table_turn(name),
+				    .rotate = table_turn(name, query->type == WIRE_AAAA),
 				    .ttl = lowest_ttl(dns, name),
 				    .ede = ede,
 				    .ede_text = text };

@@ -269,7 +269,8 @@ static inline const uint8_t *address_data(const struct table_service *service, b
 /* All addresses, beginning at one that is another each time. */
 static uint8_t *put_rotated(uint8_t *out, const struct work *work, const struct table *table)
 {
-	unsigned size = work->v6 ? 16 : 4, at = 0, turn = table_turn(work->found) % work->count;
+	unsigned size = work->v6 ? 16 : 4, at = 0,
+		 turn = table_turn(work->found, work->v6) % work->count;
 	uint8_t *wrap = out + (work->count - turn) * (RECORD_FIXED + size), *p = wrap;
 
 	for (uint32_t i = 0; i < work->found->service_count; i++) {
@@ -308,7 +309,7 @@ static inline void answer(const struct work *work, const struct table *table, co
 	put16(data + 6, (uint16_t)work->count);
 	if (work->count == 1 && work->found->service_count == 1) {
 		out = put_record(out, work, address_data(work->service, work->v6));
-		table_turn(work->found);
+		table_turn(work->found, work->v6);
 	} else {
 		out = put_rotated(out, work, table);
 	}

@@ -43,7 +43,7 @@ struct table_name {
 	/* table.c's */
 	uint32_t services; /* a reference: the service if it is one, to a list of such if several */
 	uint32_t below;
-	uint16_t rotate; /* counts answers */
+	uint16_t rotate; /* counts answers, see table_turn */
 	uint8_t size;
 	uint8_t wire[]; /* lower case */
 };
@@ -116,10 +116,14 @@ static inline const uint8_t *table_v6(const struct table_service *service)
 	return table_v4(service) + service->v4_count * 4u;
 }
 
-/* How many answers of this name went before: its addresses take turns. */
-static inline uint16_t table_turn(struct table_name *name)
+/* How many answers of this name and family went before, modulo 256: its addresses take turns. A
+ * client asks for both families one after the other: counted together, each would always get the
+ * same address first. The low byte counts A; what it carries into the other is a turn of AAAA. */
+static inline uint8_t table_turn(struct table_name *name, bool v6)
 {
-	return __atomic_fetch_add(&name->rotate, 1, __ATOMIC_RELAXED);
+	uint16_t before = __atomic_fetch_add(&name->rotate, v6 ? 256 : 1, __ATOMIC_RELAXED);
+
+	return (uint8_t)(v6 ? before >> 8 : before);
 }
 
 size_t table_count(const struct table *table);

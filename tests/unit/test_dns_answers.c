@@ -3,7 +3,7 @@
 
 static int fd;
 
-static struct world *start(void)
+static struct world *start_way(bool long_way)
 {
 	static const struct service services[] = {
 		{ .id = 1,
@@ -18,12 +18,25 @@ static struct world *start(void)
 		{ .id = 3, .ready = true, .names = "pool.example.org", .addresses = "10.0.0.3" },
 		{ .id = 4, .ready = true, .names = "*.wild.example.org", .addresses = "10.0.0.4" },
 		{ .id = 5, .ready = true, .names = "b.c.wild.example.org", .addresses = "10.0.0.5" },
+		{ .id = 6,
+		  .ready = true,
+		  .names = "both.example.org",
+		  .addresses = "10.0.0.6 2001:db8::6" },
+		{ .id = 7,
+		  .ready = true,
+		  .names = "both.example.org",
+		  .addresses = "10.0.0.7 2001:db8::7" },
 	};
-	struct world *w = world_new(NULL, 0);
+	struct world *w = world_new_way(NULL, 0, long_way);
 
 	tell_table(w, services, ARRAY_SIZE(services));
 	fd = caller(SOCK_DGRAM, &w->udp);
 	return w;
+}
+
+static struct world *start(void)
+{
+	return start_way(false);
 }
 
 static void finish(struct world *w)
@@ -72,6 +85,31 @@ static void test_answers(void **state)
 	expect(w, "", 2, 0, "5");
 	expect_heard(w, "");
 	finish(w);
+}
+
+/* Resolvers ask for both families, one after the other: each takes turns by itself. */
+static void test_turns_of_both_families(void **state)
+{
+	static const struct {
+		uint16_t type;
+		const char *answers[2];
+	} families[] = {
+		{ WIRE_A, { "0 aa; 10.0.0.6 60; 10.0.0.7 60", "0 aa; 10.0.0.7 60; 10.0.0.6 60" } },
+		{ WIRE_AAAA,
+		  { "0 aa; 2001:db8::6 60; 2001:db8::7 60",
+		    "0 aa; 2001:db8::7 60; 2001:db8::6 60" } },
+	};
+
+	(void)state;
+	for (int way = 0; way < 2; way++) {
+		struct world *w = start_way(way);
+
+		for (int round = 0; round < 100; round++)
+			for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+				expect(w, "both.example.org", families[i].type, 0,
+				       families[i].answers[round % 2]);
+		finish(w);
+	}
 }
 
 /* Asked at one of many addresses, it answers from that one: others would not be taken. */
@@ -320,6 +358,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_is_read_before_the_table),
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_turns_of_both_families),
 		cmocka_unit_test(test_source_address),
 		cmocka_unit_test(test_wildcards),
 		cmocka_unit_test(test_case_and_soa),

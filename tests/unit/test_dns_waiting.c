@@ -359,7 +359,7 @@ static void test_several_services(void **state)
 	ask(fd, 5, "pool.example.org", WIRE_A, 0);
 	expect_heard(w, "want 2;want 3;");
 	advance(w, 300 * MSEC);
-	expect_answer(w, fd, 5, "0 aa; 10.0.0.3 60; 10.0.0.2 60");
+	expect_answer(w, fd, 5, "0 aa; 10.0.0.2 60; 10.0.0.3 60");
 	settle(w);
 	assert_non_null(strstr(w->log, "answered 2 1 late;"));
 	assert_non_null(strstr(w->log, "answered 3 1 late;"));
@@ -369,7 +369,7 @@ static void test_several_services(void **state)
 	settle(w);
 	tell(w, ready, 2);
 	advance(w, 300 * MSEC);
-	expect_answer(w, fd, 7, "0 aa; 10.0.0.2 60; 10.0.0.3 60");
+	expect_answer(w, fd, 7, "0 aa; 10.0.0.3 60; 10.0.0.2 60");
 	expect_heard(w, "answered 3 1 late;");
 	tell(w, asleep, 2);
 	/* One of them is forgotten while a query waits for both. */
@@ -531,7 +531,7 @@ static void test_same_table_again(void **state)
 	expect_answer(w, fd, 2, "0 aa; 2001:db8::3 60");
 	expect_heard(w, "answered 3 1;");
 	ask(fd, 7, "pool.example.org", WIRE_A, 0);
-	expect_answer(w, fd, 7, "0 aa; 10.0.0.2 60; 10.0.0.3 60");
+	expect_answer(w, fd, 7, "0 aa; 10.0.0.3 60; 10.0.0.2 60");
 	/* Kept, then sent anew with the same id and other names. */
 	tell(w, table_begin, 1);
 	tell_service(w, asleep[1]);
@@ -539,7 +539,7 @@ static void test_same_table_again(void **state)
 	tell_service(w, asleep[1]);
 	tell_service(w, (struct service){ 2, true, "newer.example.org", "10.0.0.2", 0, 0, 0 });
 	ask(fd, 8, "pool.example.org", WIRE_A, 0);
-	expect_answer(w, fd, 8, "0 aa; 10.0.0.3 60; 10.0.0.2 60");
+	expect_answer(w, fd, 8, "0 aa; 10.0.0.2 60; 10.0.0.3 60");
 	tell(w, table_end, 0);
 	ask(fd, 9, "pool.example.org", WIRE_A, 0);
 	expect_answer(w, fd, 9, "5");
