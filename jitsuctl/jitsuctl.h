@@ -99,6 +99,9 @@ struct json_object *params_of_name(const char *name);
 enum status context_call(struct context *context, const char *method, struct json_object *params,
 			 const char *where, struct json_object **result);
 
+/* Says on standard error that an answer is of simulated services, if it is. */
+void warn_simulated(struct json_object *answer);
+
 /* The whole of a file, with a NUL behind it; `-` is standard input. The caller frees it. NULL with
  * an error. */
 char *read_text(const char *path, size_t *size, struct error *err);

@@ -9,7 +9,7 @@
 #include "jitsuctl/jitsuctl.h"
 #include "jitsuctl/writer.h"
 
-static void warn_simulated(struct json_object *answer)
+void warn_simulated(struct json_object *answer)
 {
 	struct json_object *simulated;
 

@@ -231,6 +231,8 @@ static void show(struct context *context, struct json_object *answer, const stru
 		abort();
 	if (on_screen)
 		write_title(out, answer, rows, count, context->interval);
+	else
+		warn_simulated(answer);
 	for (size_t i = 0; i < count; i++)
 		add_row(&table, &rows[i]);
 	table_write(out, &table, writer_width());

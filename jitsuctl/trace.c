@@ -73,6 +73,7 @@ enum status command_trace(struct context *context)
 		json_object_put(answer);
 		return STATUS_DONE;
 	}
+	warn_simulated(answer);
 	count = chart_read(boot, phases);
 	if (width) {
 		write_title(name, answer, boot);

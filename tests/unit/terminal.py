@@ -17,8 +17,11 @@ def boot(how):
             "ready": 150.6, "answered": 150.7, "waiters": 2, "late": False}
 
 
-def services(calls):
-    base = {"simulated": False, "queries": 5 * calls, "boots": 1, "failures": 0, "memory": 65536}
+SIMULATED = "simulated: no virtual machine is behind these services\n"
+
+
+def services(calls, simulated=False):
+    base = {"simulated": simulated, "queries": 5 * calls, "boots": 1, "failures": 0, "memory": 65536}
     return [
         {**base, "name": "www", "state": "ready", "dns": ["www.example.org", "example.org"],
          "ip": ["10.0.0.1"], "domid": 7, "asked": 0.4, "wake": 151.2, "rx": 1000 * calls,
@@ -42,7 +45,7 @@ def services(calls):
          for i in range(36)]
 
 
-def play(path, events=()):
+def play(path, events=(), simulated=False):
     """A daemon on `path`; the function that is returned ends it."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -54,11 +57,11 @@ def play(path, events=()):
         for line in lines:
             request = json.loads(line)
             calls[0] += 1
-            every = services(calls[0])
+            every = services(calls[0], simulated)
             named = [s for s in every if s["name"] == request.get("params", {}).get("name")]
             answer = {"jsonrpc": "2.0", "id": request["id"]}
             if request["method"] == "service.list":
-                answer["result"] = {"simulated": False, "services": every}
+                answer["result"] = {"simulated": simulated, "services": every}
             elif request["method"] == "events.subscribe":
                 answer["result"] = {"events": list(events)}
             elif named:
@@ -215,6 +218,16 @@ def test_top_without_daemon(folder):
     status, same, text = top.end()
     assert status == 3 and same, (status, same)
     assert "no daemon there" in text.split("\x1b[?1049l")[-1], text[-300:]
+
+
+def test_simulated(folder):
+    """Whatever shows services or their times says that no machine is behind them."""
+    path = f"{folder}/simulated.sock"
+    end = play(path, simulated=True)
+    for arguments in (["list"], ["show", "www"], ["trace", "www"], ["top", "--interval", "0.1"]):
+        assert in_pipe("--socket", path, *arguments).stderr == SIMULATED, arguments
+        assert in_pipe(*arguments).stderr == "", arguments
+    end()
 
 
 def test_events(folder):
