@@ -18,7 +18,9 @@ SERVICES = [{"name": "up", "dns": ["up.example.org", "*.wild.example.org"], "ip"
              "pinned": True, "sim_boot": 0, "sim_frame": 0},
             {"name": "many", "dns": "many.example.org", "ip": [f"10.1.0.{i}" for i in range(60)], "pinned": True,
              "sim_boot": 0, "sim_frame": 0},
-            {"name": "broken", "dns": "broken.example.org", "ip": "10.0.0.2", "sim_fail": "no such kernel"}]
+            {"name": "broken", "dns": "broken.example.org", "ip": "10.0.0.2", "sim_fail": "no such kernel"},
+            {"name": "huge", "dns": "huge.example.org", "ip": "10.0.0.3", "memory": "900G"},
+            {"name": "slow", "dns": "slow.example.org", "ip": "10.0.0.4", "sim_boot": 60000}]
 
 # Client and arguments, then what the output must have.
 CASES = [
@@ -26,6 +28,8 @@ CASES = [
     ("dig +nsid up.example.org AAAA", r'NSID: .*"edns-test"\)[\s\S]*2001:db8::1'),
     ("dig +tcp +keepalive up.example.org", r"TCP[ -]KEEPALIVE: 10\.0 secs"),
     ("dig broken.example.org", r"status: SERVFAIL[\s\S]*EDE: 0 .*failed to start"),
+    ("dig huge.example.org", r"status: SERVFAIL[\s\S]*EDE: 0 .*no memory for the service"),
+    ("dig slow.example.org", r"status: NOERROR[\s\S]*EDE: 14 .*starting[\s\S]*10\.0\.0\.4"),
     ("dig elsewhere.example.com", r"status: REFUSED[\s\S]*EDE: 20"),
     ("dig absent.example.org", r"status: NXDOMAIN[\s\S]*flags: qr aa rd[\s\S]*example\.org\.\s+60\s+IN\s+SOA"),
     ("dig +edns=1 +noednsneg up.example.org", r"status: BADVERS[\s\S]*EDNS: version: 0"),
