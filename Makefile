@@ -99,7 +99,9 @@ $(O)/obj/%.o: %.c Makefile
 $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(WRAPS) -o $@ $^ -lcmocka $(PKG_LIBS)
+
+$(O)/tests/unit/test_pairs: WRAPS := -Wl,--wrap=lifecycle_step
 
 $(O)/tests/scenario/scenario: $(call obj,$(SCENARIO_SRC)) $(LIB)
 	@mkdir -p $(@D)

@@ -346,7 +346,8 @@ static void write_document(FILE *out)
 	fputs("# The life of a service\n\n"
 	      "Made from `lifecycle.tbl.h` by `JITSU_REGENERATE=1 tests/unit/test_lifecycle`; the "
 	      "test notices when\nthey differ. The picture leaves out removal, surveys, and what "
-	      "leaves a state as it is; the tables\nhave all.\n\n```mermaid\nstateDiagram-v2\n"
+	      "leaves a state as it is; the tables\nhave all. `tests/unit/test_pairs.c` has the "
+	      "engine carry out every one of them.\n\n```mermaid\nstateDiagram-v2\n"
 	      "    [*] --> off\n",
 	      out);
 	for (enum lifecycle_state from = 0; from < LIFECYCLE_STATES; from++)
