@@ -11,8 +11,9 @@
  * listen.c  where packets come in: udp.c in batches (batch.c), tcp.c framing and idle limits
  * wait.c    queries that wait for a service, their limits
  * elsewhere.c what is not ours: special.c what is never sent upstream, or
- * forward.c upstream and back; attempt.c one packet's way,
- *           upstreams.c whom to ask, failures.c what not to ask again, opt.c what is passed on
+ * forward.c upstream and back: who may ask; exchange.c a question on its way, attempt.c one
+ *           packet's, upstreams.c whom to ask, failures.c what not to ask again, opt.c what is
+ *           passed on
  * acl.c     networks of clients
  */
 #ifndef JITSU_DNS_DNS_H
