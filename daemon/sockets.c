@@ -5,12 +5,11 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/named.h"
 
 #define BACKLOG	   512
 #define UDP_BUFFER (4 * 1024 * 1024)
@@ -83,16 +82,25 @@ static int cannot_listen(const struct config *config, size_t i, const char *tran
 			   transport, (long long)config->listen);
 }
 
+int sockets_check(const struct config *config, struct error *err)
+{
+	struct sockaddr_storage address;
+
+	for (size_t i = 0; i < config->bind.n; i++)
+		if (sockets_parse_address(config->bind.v[i], (uint16_t)config->listen, &address) <
+		    0)
+			return error_field(err, ERROR_INPUT, "--bind", config->bind.v[i],
+					   "expected an IPv4 or IPv6 address");
+	return named_fits(config->control, "--control", err) ? 0 : -1;
+}
+
 int sockets_open_dns(const struct config *config, struct dns_config *dns, struct error *err)
 {
 	dns->threads = (unsigned)config->dns_threads;
 	for (size_t i = 0; i < config->bind.n; i++) {
 		struct sockaddr_storage address;
 
-		if (sockets_parse_address(config->bind.v[i], (uint16_t)config->listen, &address) <
-		    0)
-			return error_field(err, ERROR_INPUT, "--bind", config->bind.v[i],
-					   "expected an IPv4 or IPv6 address");
+		sockets_parse_address(config->bind.v[i], (uint16_t)config->listen, &address);
 		/* TCP first: nobody else can have that port, too. */
 		dns->tcp_fds[i] = open_bound(&address, SOCK_STREAM, false);
 		for (unsigned thread = 0; dns->tcp_fds[i] >= 0 && thread < dns->threads; thread++) {
@@ -112,28 +120,10 @@ int sockets_open_dns(const struct config *config, struct dns_config *dns, struct
 
 int sockets_open_control(const char *path, gid_t gid, struct error *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t mask;
-	int r;
+	cleanup_close int fd = named_listen(path, 0660, BACKLOG, "--control", err);
 
-	if (strlen(path) >= sizeof address.sun_path)
-		return error_field(err, ERROR_INPUT, "--control", path,
-				   "expected a path of at most %zu bytes",
-				   sizeof address.sun_path - 1);
-	strcpy(address.sun_path, path);
 	if (fd < 0)
-		return error_errno(err, "--control: \"%s\"", path);
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-		return error_field(err, ERROR_CONFLICT, "--control", path,
-				   "another daemon serves this socket");
-	if (errno == ECONNREFUSED)
-		unlink(path);
-	mask = umask(0117);
-	r = bind(fd, (struct sockaddr *)&address, sizeof address);
-	umask(mask);
-	if (r < 0 || listen(fd, BACKLOG) < 0)
-		return error_errno(err, "--control: \"%s\": cannot listen", path);
+		return -1;
 	if (gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) < 0)
 		return error_errno(err, "--control: \"%s\": chown", path);
 	return TAKE_FD(fd);

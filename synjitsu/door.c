@@ -13,8 +13,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/named.h"
 #include "base/stream.h"
 
+#define BACKLOG		  4
 #define RING_SIZE	  16384 /* bytes each way */
 #define QUEUE_MAX	  65536 /* for a peer that does not read */
 #define RETRY_USEC	  USEC_PER_SEC
@@ -256,26 +258,18 @@ struct door *door_open_unix(struct loop *loop, const char *path,
 			    const struct door_callbacks *callbacks, void *arg, struct error *err)
 {
 	struct door *door = door_new(loop, callbacks, arg);
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-	if (!door || strlen(path) >= sizeof address.sun_path) {
-		error_set(err, ERROR_INPUT, "%s: no path for a socket", path);
+	if (!door)
+		abort();
+	door->listening = named_listen(path, 0600, BACKLOG, "--unix", err);
+	if (door->listening < 0) {
 		door_close(door);
 		return NULL;
 	}
-	memcpy(address.sun_path, path, strlen(path));
-	unlink(path);
-	door->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (door->listening >= 0 &&
-	    bind(door->listening, (struct sockaddr *)&address, sizeof address) == 0 &&
-	    listen(door->listening, 4) == 0)
-		door->listen_watch =
-			watch_new(loop, door->listening, WATCH_READ, on_connection, door);
-	if (door->listen_watch)
-		return door;
-	error_errno(err, "%s", path);
-	door_close(door);
-	return NULL;
+	door->listen_watch = watch_new(loop, door->listening, WATCH_READ, on_connection, door);
+	if (!door->listen_watch)
+		abort();
+	return door;
 }
 
 /* --- the end ------------------------------------------------------------------------------- */
