@@ -5,11 +5,12 @@
 #include <libxlutil.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 
-enum kind { KIND_TEXT, KIND_TEXTS, KIND_NUMBER, KIND_SECONDS, KIND_FLAG };
+enum kind { KIND_TEXT, KIND_PATH, KIND_TEXTS, KIND_NUMBER, KIND_SECONDS, KIND_FLAG };
 
 static const struct key {
 	size_t offset;
@@ -42,6 +43,19 @@ static char *copy(const char *text)
 	char *made = strdup(text);
 
 	if (!made)
+		abort();
+	return made;
+}
+
+/* jitsud leaves the folder it was started in. ":memory:" is no path. */
+static char *absolute(const char *path)
+{
+	cleanup_free char *here = *path == '/' || *path == ':' ? NULL : getcwd(NULL, 0);
+	char *made;
+
+	if (!here)
+		return copy(path);
+	if (asprintf(&made, "%s/%s", here, path) < 0)
 		abort();
 	return made;
 }
@@ -97,10 +111,15 @@ static int set(struct config *config, const struct key *key, const char *name, c
 
 	switch (key->kind) {
 	case KIND_TEXT:
+	case KIND_PATH:
 		if (!*text)
 			return error_field(err, ERROR_INPUT, name, text, "expected a value");
+		if (key->max && strlen(text) > (size_t)key->max)
+			return error_field(err, ERROR_INPUT, name, text,
+					   "expected at most %lld bytes, not %zu",
+					   (long long)key->max, strlen(text));
 		free(*(char **)member);
-		*(char **)member = copy(text);
+		*(char **)member = key->kind == KIND_PATH ? absolute(text) : copy(text);
 		return 0;
 	case KIND_TEXTS:
 		if (!*text)
@@ -116,6 +135,16 @@ static int set(struct config *config, const struct key *key, const char *name, c
 		return read_number(key, name, text, member, err);
 	}
 	return -1;
+}
+
+/* getopt_long tells an option too many from an unknown one by optopt. */
+static int bad_option(int opt, const char *given, struct error *err)
+{
+	if (opt == ':')
+		return error_set(err, ERROR_INPUT, "%s: the option needs a value", given);
+	if (optopt >= OPTION_BASE || (optopt && strncmp(given, "--", 2) == 0))
+		return error_set(err, ERROR_INPUT, "%s: the option takes no value", given);
+	return error_set(err, ERROR_INPUT, "%s: unknown option; see jitsud --help", given);
 }
 
 static int read_options(struct config *config, int argc, char **argv, bool *given,
@@ -147,10 +176,7 @@ static int read_options(struct config *config, int argc, char **argv, bool *give
 			continue;
 		}
 		if (opt == '?' || opt == ':')
-			return error_set(err, ERROR_INPUT,
-					 opt == '?' ? "%s: unknown option; see jitsud --help"
-						    : "%s: the option needs a value",
-					 argv[optind - 1]);
+			return bad_option(opt, argv[optind - 1], err);
 		for (size_t i = 0; i < KEYS; i++)
 			if (opt == keys[i].letter || opt == OPTION_BASE + (int)i)
 				key = &keys[i];
@@ -298,7 +324,7 @@ void config_free(struct config *config)
 	for (size_t i = 0; i < KEYS; i++) {
 		void *member = (char *)config + keys[i].offset;
 
-		if (keys[i].kind == KIND_TEXT)
+		if (keys[i].kind == KIND_TEXT || keys[i].kind == KIND_PATH)
 			free(*(char **)member);
 		else if (keys[i].kind == KIND_TEXTS)
 			texts_clear(member);

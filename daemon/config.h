@@ -15,6 +15,7 @@ struct config_texts {
 };
 
 #define CONFIG_TEXT    char *
+#define CONFIG_PATH    char *
 #define CONFIG_TEXTS   struct config_texts
 #define CONFIG_NUMBER  int64_t
 #define CONFIG_SECONDS int64_t

@@ -144,11 +144,26 @@ static int read_upstreams(const struct config *config, struct upstream_list *lis
 	list->n = 0;
 	if (config->forwarder.n == 0)
 		read_resolv_conf(config, list);
-	for (size_t i = 0; i < config->forwarder.n; i++)
-		if (strcmp(config->forwarder.v[i], NOWHERE) != 0 &&
-		    add_upstream(config, "--forwarder", config->forwarder.v[i], list, err) < 0)
+	for (size_t i = 0; i < config->forwarder.n; i++) {
+		const char *forwarder = config->forwarder.v[i];
+
+		if (strcmp(forwarder, NOWHERE) == 0) {
+			if (config->forwarder.n == 1)
+				continue;
+			return error_field(err, ERROR_INPUT, "--forwarder", forwarder,
+					   "expected alone: it turns forwarding off");
+		}
+		if (add_upstream(config, "--forwarder", forwarder, list, err) < 0)
 			return -1;
+	}
 	return 0;
+}
+
+int host_check(const struct config *config, struct error *err)
+{
+	struct upstream_list list;
+
+	return config->forwarder.n ? read_upstreams(config, &list, err) : 0;
 }
 
 static void pack(struct host *host)

@@ -26,6 +26,9 @@ struct host {
 	size_t message_size;
 };
 
+/* Could the forwarders that are given be ones? 0, or -1 with an error. */
+int host_check(const struct config *config, struct error *err);
+
 /*
  * Fills dns's forwarders and allow_recursion from the configuration and the host, and begins to
  * watch; both are kept by reference. An upstream that is this jitsud itself is an error if it was

@@ -78,6 +78,16 @@ static int check_names(const struct config *config, struct room_resources *resou
 	return 0;
 }
 
+/* What is opened later, and had better be found wrong before. */
+static int check_addresses(const struct config *config, struct error *err)
+{
+	struct privilege_user user;
+
+	if (geteuid() == 0 && privilege_find(config->user, &user, err) < 0)
+		return -1;
+	return sockets_check(config, err) < 0 || host_check(config, err) < 0 ? -1 : 0;
+}
+
 static int read_dns_settings(struct daemon *daemon, struct error *err)
 {
 	const struct config *config = &daemon->config;
@@ -155,7 +165,7 @@ static int take_lock(const char *control, struct error *err)
 			return error_set(err, ERROR_CONFLICT, "%s: another jitsud holds this lock",
 					 path);
 		if (i == 0)
-			log_info("waiting for another jitsud to end");
+			log_info("waiting for another jitsud, which holds %s, to end", path);
 		usleep(100000);
 	}
 	return TAKE_FD(fd);
@@ -170,9 +180,10 @@ static int open_resources(struct daemon *daemon, struct error *err)
 
 	if (root && privilege_find(config->user, &resources->user, err) < 0)
 		return -1;
-	if (make_folder(config->control, 0755, NULL, err) < 0 ||
-	    (kept && make_folder(config->persistdb, 0750, root ? &resources->user : NULL, err) < 0))
-		return -1;
+	if (make_folder(config->control, 0755, NULL, err) < 0)
+		return error_wrap(err, "--control: \"%s\"", config->control);
+	if (kept && make_folder(config->persistdb, 0750, root ? &resources->user : NULL, err) < 0)
+		return error_wrap(err, "--persistdb: \"%s\"", config->persistdb);
 	resources->lock_fd = take_lock(config->control, err);
 	if (resources->lock_fd < 0 || sockets_open_dns(config, &resources->dns, err) < 0 ||
 	    host_open(&daemon->host, config, &resources->dns, err) < 0)
@@ -308,6 +319,15 @@ static void on_host_changed(void *arg)
 		supervise_send(ROOM_DNS, daemon->host.message, daemon->host.message_size);
 }
 
+/* The exit status after what was asked for is printed. */
+static int flushed(void)
+{
+	if (fflush(stdout) == 0)
+		return 0;
+	fprintf(stderr, "jitsud: standard output: %s\n", strerror(errno));
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon daemon = { .launcher = -1 };
@@ -326,10 +346,10 @@ int main(int argc, char **argv)
 			config_usage(stdout);
 		else
 			printf("jitsud " JITSU_VERSION "\n");
-		return 0;
+		return flushed();
 	}
 	if (check_names(&daemon.config, &daemon.resources, &err) < 0 ||
-	    read_dns_settings(&daemon, &err) < 0 ||
+	    check_addresses(&daemon.config, &err) < 0 || read_dns_settings(&daemon, &err) < 0 ||
 	    declared_read(&daemon.declared, &daemon.config, &err) < 0) {
 		fprintf(stderr, "jitsud: %s\n", err.text);
 		return 2;
