@@ -13,7 +13,8 @@ WERROR ?=
 O ?= build$(if $(SANITIZE),/sanitize)
 PREFIX ?= /usr/local
 DESTDIR ?=
-sysconfdir ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+# Where jitsud looks, whatever PREFIX is.
+sysconfdir ?= /etc
 
 PKGS := libevent json-c libknot sqlite3 libmnl libcap-ng libseccomp xenlight xencontrol xlutil xenstore xentoollog xencall xenvchan
 HOST_PACKAGES := gcc libc6-dev make pkg-config git ca-certificates \
@@ -59,16 +60,19 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 all: $(O)/jitsud $(O)/jitsuctl $(O)/synjitsu
 
 help:
-	@echo 'all       build jitsud and jitsuctl into $(O)/ (the default)'
+	@echo 'all       build jitsud, jitsuctl and synjitsu into $(O)/ (the default)'
 	@echo 'demo      the main job, shown on a real Xen, from a bare Debian 12'
-	@echo 'check     unit, scenario and lab tests'
+	@echo 'check     all tests, those on a real Xen included'
+	@echo 'check-fast      those that need no Xen'
+	@echo 'check-sanitize  the same with ASan and UBSan'
 	@echo 'bench     the benchmarks, in the lab'
 	@echo 'bench-dns the one of DNS servers side by side'
 	@echo 'bench-attacks  the one of jitsud under attack'
 	@echo 'fuzz      the fuzzers, TIME seconds each (60)'
 	@echo 'lab       a shell in the dom0 of the lab'
 	@echo 'deps      install the packages needed to build and test (asks apt)'
-	@echo 'install   to DESTDIR and PREFIX (default /usr/local)'
+	@echo 'install   to DESTDIR and PREFIX (default /usr/local); settings to /etc'
+	@echo 'uninstall what install has put there, but for the settings'
 	@echo 'clean     remove $(O)/'
 
 $(O)/jitsud: $(call obj,$(MAIN_SRC)) $(LIB)
@@ -153,6 +157,13 @@ install: all
 	test -e $(DESTDIR)$(sysconfdir)/jitsu/jitsud.conf || \
 		$(INSTALL) -m 644 xen-config/jitsud.conf $(DESTDIR)$(sysconfdir)/jitsu/jitsud.conf
 
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,sbin/jitsud bin/jitsuctl sbin/synjitsu \
+		share/man/man8/jitsud.8 share/man/man8/synjitsu.8 share/man/man1/jitsuctl.1 \
+		share/bash-completion/completions/jitsuctl lib/sysusers.d/jitsu.conf \
+		lib/systemd/system/jitsud.service lib/systemd/system/synjitsu.service)
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/jitsu
+
 # --- packages --------------------------------------------------------------------------------
 LAB_PACKAGES = $(shell sed 's/\#.*//' tests/lab/packages.host 2>/dev/null)
 
@@ -231,4 +242,4 @@ fuzz: deps
 clean:
 	rm -rf build
 
-.PHONY: install fuzz deps deps-installed check check-all units check-fast check-sanitize demo demo-run bench bench-run bench-dns bench-attacks clean
+.PHONY: install uninstall fuzz deps deps-installed check check-all units check-fast check-sanitize demo demo-run bench bench-run bench-dns bench-attacks clean

@@ -15,15 +15,12 @@
 #include "config.h"
 #include "declared.h"
 #include "host.h"
+#include "notify.h"
 #include "proto/spec.h"
 #include "proto/usage.h"
 #include "room.h"
 #include "sockets.h"
 #include "supervise.h"
-
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
 
 #define LOCK_PATIENCE_S 35 /* a predecessor's toolstack may be finishing a build */
 #define DESCRIPTORS	65536
@@ -305,9 +302,7 @@ static void on_up(void *arg)
 		if (write(daemon->launcher, "u", 1) == 1)
 			close(TAKE_FD(daemon->launcher));
 	}
-#ifdef HAVE_SYSTEMD
-	sd_notify(0, "READY=1");
-#endif
+	notify_manager("READY=1");
 }
 
 static void on_host_changed(void *arg)

@@ -78,6 +78,13 @@ static int set(struct options *options, size_t i, const char *value)
 
 	switch (table[i].kind) {
 	case TEXTS:
+		for (unsigned other = 0; other < texts->count; other++) {
+			if (strcmp(texts->items[other], value) != 0)
+				continue;
+			fprintf(stderr, "synjitsu: %s: \"%s\": expected each only once\n",
+				table[i].name, value);
+			return -1;
+		}
 		if (texts->count == PORTS_MAX) {
 			fprintf(stderr, "synjitsu: %s: expected at most %d\n", table[i].name,
 				PORTS_MAX);
@@ -133,7 +140,10 @@ static int read_options(struct options *options, int argc, char **argv)
 				print_help();
 			else
 				printf("synjitsu %s\n", JITSU_VERSION);
-			return 1;
+			if (fflush(stdout) == 0)
+				return 1;
+			fprintf(stderr, "synjitsu: standard output: %s\n", strerror(errno));
+			return 2;
 		}
 		while (i < ARRAY_SIZE(table) && table[i].letter != c)
 			i++;
