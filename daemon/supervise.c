@@ -60,8 +60,9 @@ static struct child *child_of(enum room room)
 
 static void send_to(const struct child *child, const void *message, size_t size, int fd)
 {
-	if (link_send_fd(child->link, message, size, fd) == 0)
-		return;
+	if (link_send_fd(child->link, message, size, fd) == 0 || errno == EPIPE ||
+	    errno == ECONNRESET)
+		return; /* or it has ended, which reap will see */
 	log_error("%s does not take messages (%s): killed, to be started again",
 		  room_name(child->room), strerror(errno));
 	kill(child->pid, SIGKILL);
@@ -177,10 +178,10 @@ static bool reap(bool quitting, bool was_up)
 			close(TAKE_FD(child->link));
 			if (quitting)
 				continue;
-			describe_end(child, status);
 			if (!was_up && WIFEXITED(status) &&
 			    WEXITSTATUS(status) == SUPERVISE_HOPELESS)
-				return false;
+				return false; /* it has said why */
+			describe_end(child, status);
 			if (now - child->started >= HEALTHY_MS)
 				child->backoff = 0;
 			child->due = now + child->backoff;

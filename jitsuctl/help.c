@@ -276,8 +276,10 @@ static void document_man(void)
 			man_command(c);
 	}
 	printf(".SH KEYS OF A SERVICE\n"
-	       "In the KEY=VALUE form as well as in JSON; name and dns are needed, ip unless the\n"
-	       "rumprun_config has it, kernel and memory unless the daemon's backend is sim.\n");
+	       "In the KEY=VALUE form as well as in JSON; name is needed, dns unless only packets\n"
+	       "wake it, ip unless the rumprun_config has it (which sim does not read), kernel "
+	       "and\n"
+	       "memory unless the daemon's backend is sim.\n");
 	for (size_t i = 0; i < ARRAY_SIZE(spec_rows); i++) {
 		cleanup_free char *text = spec_help(i);
 

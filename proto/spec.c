@@ -83,9 +83,9 @@ static int unknown_key(const char *name, struct error *err)
 	return error_field(err, ERROR_INPUT, name, NULL, "unknown key; expected one of: %s", known);
 }
 
-static int missing(const char *key, struct error *err)
+static int missing(const char *key, const char *where, struct error *err)
 {
-	return error_field(err, ERROR_INPUT, key, NULL, "missing; expected in every service");
+	return error_field(err, ERROR_INPUT, key, NULL, "missing; expected %s", where);
 }
 
 static int check_rumprun(const struct spec *spec, struct error *err)
@@ -112,9 +112,9 @@ static int check_rumprun(const struct spec *spec, struct error *err)
 static int check_whole(const struct spec *spec, bool simulated, struct error *err)
 {
 	if (!spec->name)
-		return missing("name", err);
+		return missing("name", "in every service", err);
 	if (spec->dns.n == 0 && spec_wakes_by(spec, SPEC_WAKE_DNS))
-		return missing("dns", err);
+		return missing("dns", "unless only packets wake it", err);
 	if (spec_wakes_by(spec, SPEC_WAKE_PACKET) && spec->nic.n == 0)
 		return error_field(err, ERROR_INPUT, "wake", "packet",
 				   "expected a service with a nic");
@@ -122,11 +122,14 @@ static int check_whole(const struct spec *spec, bool simulated, struct error *er
 		return error_field(err, ERROR_INPUT, "ports", spec->ports.v[0],
 				   "expected only with wake packet");
 	if (spec->ip.n == 0 && !spec->rumprun_config)
-		return missing("ip", err);
+		return missing("ip", "unless a rumprun_config has it", err);
 	if (!spec->kernel && !simulated && !(spec->type == SPEC_TYPE_HVM && spec->disk.n))
-		return missing("kernel", err);
+		return missing("kernel",
+			       spec->type == SPEC_TYPE_HVM ? "unless a disk is there to boot from"
+							   : "for every type but hvm",
+			       err);
 	if (!spec->memory && !simulated)
-		return missing("memory", err);
+		return missing("memory", "in every service", err);
 	if (spec->mac.n > spec->nic.n)
 		return error_field(err, ERROR_INPUT, "mac", spec->mac.v[spec->nic.n],
 				   "expected at most one for each nic, of which there are %zu",

@@ -531,7 +531,10 @@ static void on_message(void *arg, const uint8_t *data, size_t size, int fd)
 
 static void on_closed(void *arg)
 {
-	log_warning("the engine is gone; answering from what is known");
+	const struct dns *dns = arg;
+
+	if (dns->in_step)
+		log_warning("the engine is gone; answering from what is known");
 	hang_up(arg);
 }
 

@@ -39,9 +39,15 @@ static int failed(struct store *store, const char *what, struct error *err)
 	case SQLITE_FULL:
 		return error_set(err, ERROR_SYSTEM, "%s: no room left on the disk to %s",
 				 store->path, what);
-	default:
-		return error_set(err, ERROR_SYSTEM, "%s: cannot %s: %s", store->path, what,
-				 sqlite3_errmsg(store->db));
+	default: {
+		int reason = sqlite3_system_errno(store->db);
+		const char *text = sqlite3_errmsg(store->db);
+
+		return reason ? error_set(err, ERROR_SYSTEM, "%s: cannot %s: %s (%s)", store->path,
+					  what, text, strerror(reason))
+			      : error_set(err, ERROR_SYSTEM, "%s: cannot %s: %s", store->path, what,
+					  text);
+	}
 	}
 }
 

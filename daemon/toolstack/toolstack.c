@@ -576,9 +576,10 @@ static void on_message(void *arg, const uint8_t *data, size_t size, int fd)
 static void on_closed(void *arg)
 {
 	struct toolstack *toolstack = arg;
+	unsigned busy = toolstack->table->busy(toolstack->backend);
 
-	log_warning("the engine is gone; %u orders under way go on",
-		    toolstack->table->busy(toolstack->backend));
+	if (busy)
+		log_warning("the engine is gone; %u orders under way go on", busy);
 	close_link(toolstack);
 }
 

@@ -132,6 +132,22 @@ def test_wrong_settings(folder):
 
 
 # In /tmp, since the user of the engine has to get there.
+def test_failed_start(folder):
+    """One line that says why; the rooms that hear of it have nothing to add."""
+    other, absent = f"{folder}/other", f"{folder}/shut/jitsu.db"
+    with open(other, "w") as file:
+        file.write("not a data base" * 100)
+    os.mkdir(os.path.dirname(absent), 0o700)
+    if os.geteuid() != 0:
+        os.chmod(os.path.dirname(absent), 0)
+    for store, text in (other, "not a store of jitsud's"), \
+                       (absent, "Permission denied"):
+        r = subprocess.run(arguments("--foreground", "--persistdb", store, "--control", f"{folder}/c.sock"),
+                           capture_output=True, text=True, timeout=PATIENCE)
+        check(f"a store that cannot be opened: {text}",
+              r.returncode == 1 and store in r.stderr and text in r.stderr and r.stderr.count("\n") == 1, r.stderr)
+
+
 def test_full():
     """Help that could not be written was not shown."""
     for program in (D, f"{O}/synjitsu"):
@@ -154,6 +170,7 @@ with tempfile.TemporaryDirectory(prefix="jitsu-start-", dir="/tmp") as made:
     test_install()
     test_relative(made)
     test_wrong_settings(made)
+    test_failed_start(made)
 test_full()
 test_synjitsu()
 sys.exit(bool(FAILED))

@@ -179,7 +179,7 @@ static void test_foreign(void **state)
 	refused("of another program");
 	clear();
 	snprintf(path, sizeof path, "%s/none/services.db", directory);
-	refused("cannot open the store: unable to open database file");
+	refused("cannot open the store: unable to open database file (No such file or directory)");
 	snprintf(path, sizeof path, "%s/services.db", directory);
 }
 

@@ -397,6 +397,11 @@ static void test_check(void **state)
 			   &(struct msg_check){ 6, "{\"name\":\"a\",\"dns\":\"a.example.org\","
 						   "\"ip\":\"10.0.0.1\",\"memory\":\"lots\"}" });
 	happened(w, "checked 6 input 'memory'; ");
+	/* Nobody would find the address that it leaves to a file. */
+	message_send_check(w->engine,
+			   &(struct msg_check){ 7, "{\"name\":\"a\",\"dns\":\"a.example.org\","
+						   "\"rumprun_config\":\"/srv/json.cfg\"}" });
+	happened(w, "checked 7 input 'ip'; ");
 }
 
 static void test_malformed_message(void **state)

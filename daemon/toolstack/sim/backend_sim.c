@@ -207,9 +207,11 @@ static int sim_check(struct backend *backend, const struct spec *spec, char **ad
 		     struct error *err)
 {
 	(void)backend;
-	(void)spec;
 	(void)addition;
-	(void)err;
+	if (spec->ip.n == 0)
+		return error_field(err, ERROR_INPUT, "ip", NULL,
+				   "missing; expected, since the backend sim does not read "
+				   "rumprun_config");
 	return 0;
 }
 
