@@ -250,6 +250,7 @@ jitsud.stop()
 # Another host, on a network of ours and from one that is not.
 LAN, NEAR, FAR = "203.0.113.1", "203.0.113.2", "192.0.2.77"
 far_host = start(["unshare", "-n", "sleep", "600"], "far_host.log")
+wait_for("another host", lambda: os.readlink(f"/proc/{far_host.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
 for command in ("link add lan type veth peer name wire", f"link set wire netns {far_host.pid}", "link set lan up",
                 f"addr add {LAN}/24 dev lan", f"route add {FAR}/32 dev lan"):
     wait_for(f"ip {command}", lambda: subprocess.run(["ip"] + command.split(), capture_output=True).returncode == 0)
