@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "engine/dispatch.h"
+#include "engine/outbox.h"
 
 #define LINES_A_TURN	32
 #define READ_SIZE	(64u * 1024)
@@ -21,12 +22,6 @@
 #define DRAIN_MAX	(64u * 1024 * 1024)  /* thrown away after a fatal error, before closing */
 #define SUBSCRIBERS_MAX 64
 #define EVENTS_MAX	(1u * 1024 * 1024) /* more waits to be sent: no more events are taken */
-
-struct chunk {
-	STAILQ_ENTRY(chunk) entry;
-	size_t size, sent;
-	char data[];
-};
 
 /* A request under way, and who asked. */
 struct asked {
@@ -53,8 +48,7 @@ struct conn {
 	char *in;
 	size_t in_size, in_room, scanned; /* of `in`, so much is known to hold no newline */
 	size_t drained;
-	STAILQ_HEAD(, chunk) out;
-	size_t queued;
+	struct outbox out;
 	unsigned under_way;
 	LIST_HEAD(, asked) asked;
 };
@@ -64,16 +58,6 @@ struct conn {
 static struct conn_list *list_of(struct conn *conn)
 {
 	return conn->known ? &conn->conns->known : &conn->conns->strangers;
-}
-
-static void drop_chunk(struct conn *conn)
-{
-	struct chunk *chunk = STAILQ_FIRST(&conn->out);
-
-	STAILQ_REMOVE_HEAD(&conn->out, entry);
-	conn->queued -= chunk->size - chunk->sent;
-	conn->conns->queued -= chunk->size - chunk->sent;
-	free(chunk);
 }
 
 static void unsubscribe(struct conn *conn)
@@ -99,8 +83,7 @@ static void conn_close(struct conn *conn)
 			dispatch_abandon(asked->dispatch);
 			free(asked);
 		}
-		while (!STAILQ_EMPTY(&conn->out))
-			drop_chunk(conn);
+		outbox_clear(&conn->out);
 		unsubscribe(conn);
 		if (conn->in_turn)
 			TAILQ_REMOVE(&conns->turns, conn, turn);
@@ -138,7 +121,7 @@ static void conn_take_turn(struct conn *conn)
 static bool conn_may_take(const struct conn *conn)
 {
 	return !conn->closed && !conn->draining && conn->under_way < UNDER_WAY_MAX &&
-	       conn->queued <= QUEUE_PAUSE;
+	       conn->out.size <= QUEUE_PAUSE;
 }
 
 static void conn_update(struct conn *conn)
@@ -149,33 +132,15 @@ static void conn_update(struct conn *conn)
 		return;
 	if (!conn->eof && (conn->draining || conn_may_take(conn)))
 		events |= WATCH_READ;
-	if (conn->queued)
+	if (conn->out.size)
 		events |= WATCH_WRITE;
 	watch_set(conn->watch, events);
 }
 
 static void conn_flush(struct conn *conn)
 {
-	struct chunk *chunk;
-
-	while ((chunk = STAILQ_FIRST(&conn->out))) {
-		ssize_t r = send(conn->fd, chunk->data + chunk->sent, chunk->size - chunk->sent,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return;
-		if (r < 0) {
-			conn_close(conn);
-			return;
-		}
-		chunk->sent += (size_t)r;
-		conn->queued -= (size_t)r;
-		conn->conns->queued -= (size_t)r;
-		if (chunk->sent == chunk->size)
-			drop_chunk(conn);
-	}
+	if (outbox_flush(&conn->out, conn->fd) < 0)
+		conn_close(conn);
 }
 
 static void close_longest_queue(struct conns *conns)
@@ -185,29 +150,15 @@ static void close_longest_queue(struct conns *conns)
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
 		TAILQ_FOREACH(conn, lists[i], entry) {
-			if (!longest || conn->queued > longest->queued)
+			if (!longest || conn->out.size > longest->out.size)
 				longest = conn;
 		}
 	}
 	if (longest) {
 		log_warning("control: a client that does not read is closed, %zu bytes waited",
-			    longest->queued);
+			    longest->out.size);
 		conn_close(longest);
 	}
-}
-
-static void conn_queue(struct conn *conn, const char *line, size_t size)
-{
-	struct chunk *chunk = malloc(sizeof *chunk + size);
-
-	if (!chunk)
-		abort();
-	chunk->size = size;
-	chunk->sent = 0;
-	memcpy(chunk->data, line, size);
-	STAILQ_INSERT_TAIL(&conn->out, chunk, entry);
-	conn->queued += size;
-	conn->conns->queued += size;
 }
 
 /* May close the connection; its caller has set busy. */
@@ -215,13 +166,13 @@ static void conn_send(struct conn *conn, const char *line, size_t size)
 {
 	if (conn->closed)
 		return;
-	if (conn->queued > QUEUE_MAX) {
+	if (conn->out.size > QUEUE_MAX) {
 		log_warning("control: a client that does not read is closed, %zu bytes waited",
-			    conn->queued);
+			    conn->out.size);
 		conn_close(conn);
 		return;
 	}
-	conn_queue(conn, line, size);
+	outbox_put(&conn->out, line, size);
 	conn_flush(conn);
 	if (conn->conns->queued > QUEUES_MAX)
 		close_longest_queue(conn->conns);
@@ -321,7 +272,7 @@ static void conn_line(struct conn *conn, const char *text, size_t size)
 
 static bool conn_over(const struct conn *conn)
 {
-	if (conn->under_way || conn->queued)
+	if (conn->under_way || conn->out.size)
 		return false;
 	return conn->eof && (conn->draining || conn->in_size == 0);
 }
@@ -372,7 +323,7 @@ static void conn_process(struct conn *conn)
 		conn_close(conn);
 		return;
 	}
-	if (conn->draining && !conn->told && !conn->queued && !conn->under_way) {
+	if (conn->draining && !conn->told && !conn->out.size && !conn->under_way) {
 		conn->told = true;
 		shutdown(conn->fd, SHUT_WR);
 	}
@@ -493,7 +444,7 @@ void conn_new(struct conns *conns, int fd, enum control_access access)
 	conn->conns = conns;
 	conn->fd = fd;
 	conn->access = access;
-	STAILQ_INIT(&conn->out);
+	outbox_init(&conn->out, &conns->queued);
 	LIST_INIT(&conn->asked);
 	conn->watch = watch_new(conns->loop, fd, WATCH_READ, on_conn, conn);
 	if (!conn->watch) {
@@ -507,7 +458,7 @@ void conn_new(struct conns *conns, int fd, enum control_access access)
 
 static bool is_quiet(const struct conn *conn)
 {
-	return !conn->under_way && !conn->queued && !conn->busy && !conn->subscribed;
+	return !conn->under_way && !conn->out.size && !conn->busy && !conn->subscribed;
 }
 
 bool conns_close_quietest(struct conns *conns, const char *text)
@@ -541,11 +492,11 @@ void conns_publish(struct conns *conns, const char *line, size_t size, const cha
 	/* Nothing is sent from here, so none is closed meanwhile. */
 	for (conn = TAILQ_FIRST(&conns->subscribers); conn; conn = next) {
 		next = TAILQ_NEXT(conn, subscriber);
-		if (conn->queued <= EVENTS_MAX) {
-			conn_queue(conn, line, size);
+		if (conn->out.size <= EVENTS_MAX) {
+			outbox_put(&conn->out, line, size);
 		} else {
 			log_warning("control: a subscriber that does not read is let go");
-			conn_queue(conn, last, last_size);
+			outbox_put(&conn->out, last, last_size);
 			unsubscribe(conn);
 			conn->draining = true;
 		}
