@@ -11,6 +11,8 @@
 #include "base/loop.h"
 #include "proto/message.h"
 #include "toolstack/backend.h"
+#include "toolstack/inside.h"
+#include "toolstack/report.h"
 #include "toolstack/synjitsu.h"
 
 static const struct backend_table *const backends[] = { &backend_libxl, &backend_sim };
@@ -23,31 +25,6 @@ struct order {
 	uint8_t mode, uuid[16];
 	bool restore;
 	const char *text; /* a specification, or a key; a held order owns it */
-};
-
-/* The start last ordered for a service, and on which connection. */
-struct started {
-	uint32_t boot, connection;
-};
-
-struct toolstack {
-	struct loop *loop;
-	const struct backend_table *table;
-	struct backend *backend;
-	struct synjitsu *synjitsu; /* NULL: none to be told of addresses */
-	struct link *link;	   /* NULL while there is no engine */
-	uint32_t connection;
-	/*
-	 * Until the survey of this connection is answered, which waits until nothing is under way,
-	 * orders are held and nothing is reported: what ends now was ordered by an engine of
-	 * before, and the survey tells what came of it.
-	 */
-	bool surveyed, survey_wanted;
-	struct timer *survey_timer;
-	struct timer *alone; /* no engine: armed until there is one */
-	STAILQ_HEAD(, order) held;
-	struct started *started; /* by id */
-	size_t started_size;
 };
 
 static void order_free(struct order *order)
@@ -81,23 +58,12 @@ static void on_alone(void *arg)
 	loop_quit(toolstack->loop);
 }
 
-static bool reporting(const struct toolstack *toolstack)
+bool toolstack_reporting(const struct toolstack *toolstack)
 {
 	return toolstack->link && toolstack->surveyed;
 }
 
 /* Orders */
-
-static void send_start_failed(struct toolstack *toolstack, uint32_t id, uint32_t boot,
-			      const struct error *err)
-{
-	message_send_start_failed(toolstack->link,
-				  &(struct msg_start_failed){ .id = id,
-							      .boot = boot,
-							      .kind = (uint8_t)err->kind,
-							      .field = err->field,
-							      .text = err->text });
-}
 
 static struct spec *read_spec(const struct toolstack *toolstack, const char *text,
 			      struct error *err)
@@ -129,9 +95,9 @@ static void remember_start(struct toolstack *toolstack, uint32_t id, uint32_t bo
 	toolstack->started[id] = (struct started){ boot, toolstack->connection };
 }
 
-static bool is_ours(const struct toolstack *toolstack, uint32_t id, uint32_t boot)
+bool toolstack_is_ours(const struct toolstack *toolstack, uint32_t id, uint32_t boot)
 {
-	return reporting(toolstack) && id < toolstack->started_size &&
+	return toolstack_reporting(toolstack) && id < toolstack->started_size &&
 	       toolstack->started[id].boot == boot &&
 	       toolstack->started[id].connection == toolstack->connection;
 }
@@ -143,7 +109,7 @@ static void start(struct toolstack *toolstack, const struct order *order)
 
 	if (!spec) {
 		log_warning("start of service %u refused: %s", order->id, err.text);
-		send_start_failed(toolstack, order->id, order->boot, &err);
+		report_start_failed(toolstack, order->id, order->boot, &err);
 		return;
 	}
 	remember_start(toolstack, order->id, order->boot);
@@ -227,26 +193,6 @@ static void send_image(void *arg, const uint8_t uuid[16])
 	message_send_image(toolstack->link, &(struct msg_image){ .uuid = { uuid, 16 } });
 }
 
-static void send_memory(struct toolstack *toolstack, const struct backend_host *host)
-{
-	message_send_memory(toolstack->link, &(struct msg_memory){ .free = host->memory_free,
-								   .total = host->memory_total });
-}
-
-/* Every order that takes or gives memory has come to its end. */
-static void tell_memory(struct toolstack *toolstack)
-{
-	struct backend_host host = { 0 };
-	struct error err;
-
-	if (!reporting(toolstack))
-		return;
-	if (toolstack->table->host(toolstack->backend, &host, &err) < 0)
-		log_warning("%s", err.text);
-	else
-		send_memory(toolstack, &host);
-}
-
 static void survey(struct toolstack *toolstack)
 {
 	struct backend_survey findings = { send_found, send_image, toolstack };
@@ -262,7 +208,7 @@ static void survey(struct toolstack *toolstack)
 		close_link(toolstack);
 		return;
 	}
-	send_memory(toolstack, &host);
+	report_memory(toolstack, &host);
 	message_send_survey_end(toolstack->link,
 				&(struct msg_survey_end){ .memory_free = host.memory_free,
 							  .memory_total = host.memory_total,
@@ -285,139 +231,11 @@ static void on_survey_timer(void *arg)
 		survey(toolstack);
 }
 
-/* From the loop, so that whoever reports the end of an order has come to its own end. */
-static void try_survey(struct toolstack *toolstack)
+void toolstack_try_survey(struct toolstack *toolstack)
 {
 	if (toolstack->survey_wanted && toolstack->table->busy(toolstack->backend) == 0)
 		timer_set(toolstack->survey_timer, 0);
 }
-
-/* From the backend */
-
-static void on_created(void *arg, const struct backend_created *created)
-{
-	struct toolstack *toolstack = arg;
-
-	if (created->note[0])
-		log_warning("service %u was not restored but booted: %s", created->id,
-			    created->note);
-	if (is_ours(toolstack, created->id, created->boot))
-		message_send_created(toolstack->link,
-				     &(struct msg_created){ .id = created->id,
-							    .boot = created->boot,
-							    .domid = created->domid,
-							    .restored = created->restored,
-							    .began = created->began,
-							    .at = created->at,
-							    .note = created->note });
-	if (toolstack->synjitsu)
-		synjitsu_guest(toolstack->synjitsu, created->id, created->domid);
-	tell_memory(toolstack);
-	try_survey(toolstack);
-}
-
-static void on_knock(void *arg, uint32_t id, struct bytes source)
-{
-	struct toolstack *toolstack = arg;
-
-	if (reporting(toolstack))
-		message_send_knock(toolstack->link,
-				   &(struct msg_knock){ .id = id,
-							.at = loop_now(toolstack->loop),
-							.source = source });
-}
-
-static void on_frame(void *arg, uint32_t id, uint32_t boot, uint64_t at)
-{
-	struct toolstack *toolstack = arg;
-
-	if (is_ours(toolstack, id, boot))
-		message_send_frame(toolstack->link, &(struct msg_frame){ id, boot, at });
-}
-
-static void on_key(void *arg, uint32_t id, uint32_t boot, uint64_t at)
-{
-	struct toolstack *toolstack = arg;
-
-	if (is_ours(toolstack, id, boot))
-		message_send_key(toolstack->link, &(struct msg_key){ id, boot, at });
-}
-
-static void on_start_failed(void *arg, uint32_t id, uint32_t boot, const struct error *err)
-{
-	struct toolstack *toolstack = arg;
-
-	log_warning("start of service %u failed: %s", id, err->text);
-	if (is_ours(toolstack, id, boot))
-		send_start_failed(toolstack, id, boot, err);
-	tell_memory(toolstack);
-	try_survey(toolstack);
-}
-
-static void on_woken(void *arg, uint32_t id, uint32_t boot, uint64_t at, const struct error *err)
-{
-	struct toolstack *toolstack = arg;
-
-	if (err)
-		log_warning("wake of service %u failed: %s", id, err->text);
-	if (is_ours(toolstack, id, boot) && err)
-		message_send_wake_failed(toolstack->link,
-					 &(struct msg_wake_failed){ id, boot, err->text });
-	else if (is_ours(toolstack, id, boot))
-		message_send_woken(toolstack->link, &(struct msg_woken){ id, boot, at });
-	try_survey(toolstack);
-}
-
-static void on_died(void *arg, uint32_t domid, uint8_t reason, const char *console)
-{
-	struct toolstack *toolstack = arg;
-
-	log_info("domain %u died, reason %u", domid, reason);
-	if (reporting(toolstack))
-		message_send_died(toolstack->link, &(struct msg_died){ domid, reason, console });
-	if (reason == BACKEND_DESTROYED_BEHIND_US)
-		tell_memory(toolstack);
-}
-
-static void on_stopped(void *arg, uint32_t id, uint32_t domid, enum backend_end end, uint64_t at,
-		       const struct error *err)
-{
-	struct toolstack *toolstack = arg;
-
-	if (err) {
-		log_warning("stop of domain %u failed: %s", domid, err->text);
-		if (reporting(toolstack))
-			message_send_stop_failed(toolstack->link,
-						 &(struct msg_stop_failed){ id, domid, err->text });
-	} else if (reporting(toolstack)) {
-		switch (end) {
-		case BACKEND_GONE:
-			message_send_stopped(toolstack->link,
-					     &(struct msg_stopped){ id, domid, at });
-			break;
-		case BACKEND_PAUSED:
-			message_send_paused(toolstack->link, &(struct msg_paused){ id, domid, at });
-			break;
-		case BACKEND_SUSPENDED:
-			message_send_suspended(toolstack->link,
-					       &(struct msg_suspended){ id, domid, at });
-			break;
-		}
-		if (end != BACKEND_PAUSED)
-			tell_memory(toolstack);
-	}
-	try_survey(toolstack);
-}
-
-static const struct backend_sink sink = {
-	.created = on_created,
-	.frame = on_frame,
-	.key = on_key,
-	.start_failed = on_start_failed,
-	.woken = on_woken,
-	.died = on_died,
-	.stopped = on_stopped,
-};
 
 /* From the engine */
 
@@ -427,7 +245,7 @@ static void take_survey(void *arg, const struct msg_survey *m)
 
 	(void)m;
 	toolstack->survey_wanted = true;
-	try_survey(toolstack);
+	toolstack_try_survey(toolstack);
 }
 
 static void take_check(void *arg, const struct msg_check *m)
@@ -544,7 +362,7 @@ static void take_weigh(void *arg, const struct msg_weigh *m)
 		log_warning("%s", err.text);
 		host = (struct backend_host){ 0 };
 	}
-	send_memory(toolstack, &host);
+	report_memory(toolstack, &host);
 }
 
 static const struct message_handlers handlers = {
@@ -619,12 +437,12 @@ struct toolstack *toolstack_new(struct loop *loop, const struct toolstack_config
 		goto fail;
 	}
 	toolstack->backend = toolstack->table->open(
-		loop, &(struct backend_config){ config->boots, config->suspend_dir }, &sink,
+		loop, &(struct backend_config){ config->boots, config->suspend_dir }, &report_sink,
 		toolstack, err);
 	if (!toolstack->backend)
 		goto fail;
-	if (config->synjitsu &&
-	    !(toolstack->synjitsu = synjitsu_new(loop, config->synjitsu, on_knock, toolstack, err)))
+	if (config->synjitsu && !(toolstack->synjitsu = synjitsu_new(loop, config->synjitsu,
+								     report_knock, toolstack, err)))
 		goto fail;
 	timer_set(toolstack->alone, LINK_ALONE_LIMIT);
 	return toolstack;

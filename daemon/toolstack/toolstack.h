@@ -2,7 +2,8 @@
  * The room that touches Xen. Root; it takes its orders from the engine, checks them again, and
  * opens only files that root owns and nobody else can write.
  *
- * toolstack.c the room itself: link to the engine, orders, replies
+ * toolstack.c the room itself: link to the engine, orders, surveys
+ * report.c    what the engine is told of domains
  * backend.h   what a backend is: a table of functions
  * libxl/      the real one; sim/ one without any VM
  * vif.c       network interfaces: bridges, plugging, the first frame
