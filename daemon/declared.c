@@ -16,6 +16,7 @@
 #include "proto/entries.h"
 #include "proto/spec.h"
 
+#define ARGUMENT  "argument"
 #define SMALL_MAX (1024 * 1024) /* bytes of a file that is read whole */
 
 static void add(struct declared *declared, const char *from, struct json_object *object)
@@ -163,7 +164,7 @@ int declared_read(struct declared *declared, const struct config *config, struct
 
 		if (!object)
 			goto fail;
-		add(declared, "argument", object);
+		add(declared, ARGUMENT, object);
 		json_object_put(object);
 	}
 	return 0;
@@ -191,14 +192,66 @@ static int check_source(const struct engine_source *source, bool simulated, stru
 	return r;
 }
 
+static int check_text(const struct declared *declared, size_t i, bool simulated, struct error *err)
+{
+	cleanup_spec struct spec *spec = spec_from_text(declared->v[i], simulated, err);
+	cleanup_free char *name = spec ? NULL : spec_text_name(declared->v[i]);
+
+	if (spec)
+		return 0;
+	if (!name)
+		return error_wrap(err, "%s", declared->from[i]);
+	return error_wrap(err, "%s: service \"%s\"", declared->from[i], name);
+}
+
+struct named {
+	char *name;
+	const char *from;
+};
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
+}
+
+/* Each has passed check_text, so each has a name. */
+static int check_twice(const struct declared *declared, struct error *err)
+{
+	struct named *named = calloc(declared->n + 1, sizeof *named);
+	int r = 0;
+
+	if (!named)
+		abort();
+	for (size_t i = 0; i < declared->n; i++)
+		named[i] = (struct named){ spec_text_name(declared->v[i]), declared->from[i] };
+	qsort(named, declared->n, sizeof *named, compare);
+	for (size_t i = 1; i < declared->n && r == 0; i++)
+		if (compare(&named[i - 1], &named[i]) == 0)
+			r = error_set(err, ERROR_INPUT,
+				      "%s: service \"%s\": expected once, it is in %s too",
+				      named[i].from, named[i].name, named[i - 1].from);
+	for (size_t i = 0; i < declared->n; i++)
+		free(named[i].name);
+	free(named);
+	return r;
+}
+
+int declared_check_arguments(const struct declared *declared, bool simulated, struct error *err)
+{
+	for (size_t i = 0; i < declared->n; i++)
+		if (strcmp(declared->from[i], ARGUMENT) == 0 &&
+		    check_text(declared, i, simulated, err) < 0)
+			return -1;
+	return 0;
+}
+
 int declared_check(const struct declared *declared, bool simulated, struct error *err)
 {
-	for (size_t i = 0; i < declared->n; i++) {
-		cleanup_spec struct spec *spec = spec_from_text(declared->v[i], simulated, err);
-
-		if (!spec)
-			return error_wrap(err, "%s", declared->from[i]);
-	}
+	for (size_t i = 0; i < declared->n; i++)
+		if (check_text(declared, i, simulated, err) < 0)
+			return -1;
+	if (check_twice(declared, err) < 0)
+		return -1;
 	for (size_t i = 0; i < declared->source_count; i++)
 		if (check_source(&declared->sources[i], simulated, err) < 0)
 			return error_wrap(err, "%s", declared->sources[i].path);

@@ -23,7 +23,10 @@ struct declared {
  * 1 MiB only the outline is looked at (proto/entries.h); what is wrong in an entry the engine logs.
  */
 int declared_read(struct declared *declared, const struct config *config, struct error *err);
-/* Are they services, each on its own? 0, or -1 with an error that names the file. */
+/* Are those of the command line services, each on its own? 0, or -1 with an error. */
+int declared_check_arguments(const struct declared *declared, bool simulated, struct error *err);
+/* Are all, and is none there twice (large files apart)? 0, or -1 with an error that names file and
+ * service. */
 int declared_check(const struct declared *declared, bool simulated, struct error *err);
 void declared_free(struct declared *declared);
 

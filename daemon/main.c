@@ -45,6 +45,11 @@ static const struct {
 	{ "debug", LOG_LEVEL_DEBUG },
 };
 
+static bool is_simulated(const struct config *config)
+{
+	return strcmp(config->backend, "sim") == 0;
+}
+
 /* The settings that are names. */
 static int check_names(const struct config *config, struct room_resources *resources,
 		       struct error *err)
@@ -202,7 +207,7 @@ static int open_resources(struct daemon *daemon, struct error *err)
 	resources->engine.service_count = daemon->declared.n;
 	resources->engine.sources = daemon->declared.sources;
 	resources->engine.source_count = daemon->declared.source_count;
-	resources->engine.simulated = strcmp(config->backend, "sim") == 0;
+	resources->engine.simulated = is_simulated(config);
 	resources->engine.ptr = config->ptr;
 	resources->engine.ttl = config->ttl;
 	resources->engine.response_delay = config->response_delay;
@@ -345,14 +350,13 @@ int main(int argc, char **argv)
 	}
 	if (check_names(&daemon.config, &daemon.resources, &err) < 0 ||
 	    check_addresses(&daemon.config, &err) < 0 || read_dns_settings(&daemon, &err) < 0 ||
-	    declared_read(&daemon.declared, &daemon.config, &err) < 0) {
+	    declared_read(&daemon.declared, &daemon.config, &err) < 0 ||
+	    declared_check_arguments(&daemon.declared, is_simulated(&daemon.config), &err) < 0) {
 		fprintf(stderr, "jitsud: %s\n", err.text);
 		return 2;
 	}
 	if (daemon.config.check) {
-		bool simulated = strcmp(daemon.config.backend, "sim") == 0;
-
-		if (declared_check(&daemon.declared, simulated, &err) == 0)
+		if (declared_check(&daemon.declared, is_simulated(&daemon.config), &err) == 0)
 			return 0;
 		fprintf(stderr, "jitsud: %s\n", err.text);
 		return 2;

@@ -11,8 +11,9 @@
 #include "proto/control.h"
 #include "proto/spec_kind.h"
 
-#define KEY_MAX	   32 /* longer ones resemble nothing */
-#define TEXT_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+#define NAME_SHOWN_MAX 63
+#define KEY_MAX	       32 /* longer ones resemble nothing */
+#define TEXT_FLAGS     (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
 static const struct spec_key keys[] = {
 #define SPEC_KEY(key, kind, min, max, help)                                                        \
@@ -261,6 +262,25 @@ static struct spec *scan(const char *text, bool simulated)
 	if (!spec_scan(text, take, &s) || check_whole(spec, simulated, &ignored) < 0)
 		return NULL;
 	return TAKE(spec);
+}
+
+char *spec_text_name(const char *text)
+{
+	struct json_object *object = json_tokener_parse(text), *name;
+	char *copy = NULL;
+
+	if (json_object_is_type(object, json_type_object) &&
+	    json_object_object_get_ex(object, "name", &name) &&
+	    json_object_is_type(name, json_type_string))
+		copy = strndup(json_object_get_string(name), NAME_SHOWN_MAX);
+	json_object_put(object);
+	for (const char *c = copy; c && *c; c++) {
+		if (isgraph((unsigned char)*c))
+			continue;
+		free(copy);
+		return NULL;
+	}
+	return copy;
 }
 
 struct spec *spec_from_text(const char *text, bool simulated, struct error *err)

@@ -106,6 +106,10 @@ struct spec *spec_from_text(const char *text, bool simulated, struct error *err)
 struct json_object *spec_pairs_to_json(const char *const *arguments, size_t count,
 				       struct error *err);
 
+/* The name in a specification's text, which may be wrong otherwise, as it is; the caller frees it.
+ * NULL if there is none that could be shown. */
+char *spec_text_name(const char *text);
+
 /* The canonical object: every given key, in the table's order. The caller puts it. */
 struct json_object *spec_to_json(const struct spec *spec);
 /* Its text, as it is stored and sent; the caller frees it. *common, if it is asked for: from where

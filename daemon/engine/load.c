@@ -141,7 +141,9 @@ static struct given *read_one(struct load *load, const char *text, struct place 
 	struct spec *spec = spec_from_text(text, load->engine->config.simulated, &err);
 
 	if (!spec) {
-		refuse(load, place, NULL, err.text);
+		cleanup_free char *name = spec_text_name(text);
+
+		refuse(load, place, name, err.text);
 		return NULL;
 	}
 	given = malloc(sizeof *given);

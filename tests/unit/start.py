@@ -110,7 +110,8 @@ WRONG = [
     (["--nosuch=1"], "--nosuch=1: unknown option"),
     (["-Q"], "-Q: unknown option"),
     (["-l"], "-l: the option needs a value"),
-    (["name=a,dns=a.example,ip=10.0.0.1,ttl=x"], 'ttl: "x": expected a whole number'),
+    (["name=a,dns=a.example,ip=10.0.0.1,ttl=x"], 'argument: service "a": ttl: "x": expected a whole number'),
+    (["name=a,dns=a.example,ip=10.0.0.1", "name=a,dns=b.example,ip=10.0.0.2"], 'service "a": expected once'),
 ] + ([(["--user", "nosuch"], 'user: "nosuch": no such user')] if os.geteuid() == 0 else [])
 
 
@@ -121,6 +122,11 @@ def test_wrong_settings(folder):
         r = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         check(f"{more[0]} is refused", r.returncode == 2 and text in r.stderr and r.stderr.count("\n") == 1,
               (r.returncode, r.stderr))
+    r = subprocess.run(arguments("--foreground", "--persistdb", ":memory:", "--control", f"{folder}/c.sock",
+                                 "name=a,dns=a.example,ip=10.0.0.1,bogus=1"),
+                       capture_output=True, text=True, timeout=PATIENCE)
+    check("a service of the command line that is wrong keeps it from starting",
+          r.returncode == 2 and 'service "a": bogus: unknown key' in r.stderr and r.stderr.count("\n") == 1, r.stderr)
     kept = f"{folder}/kept"
     with open(kept, "w") as file:
         file.write("precious")

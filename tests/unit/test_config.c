@@ -132,7 +132,15 @@ static void test_declared(void **state)
 	assert_non_null(strstr(declared.v[2], "c.example"));
 	assert_int_equal(declared_check(&declared, true, &err), -1);
 	assert_non_null(strstr(err.text, conf_path));
-	assert_non_null(strstr(err.text, "dns: missing"));
+	assert_non_null(strstr(err.text, "service \"a\": dns: missing"));
+	assert_int_equal(declared_check_arguments(&declared, true, &err), 0);
+	assert_int_equal(declared_check_arguments(&declared, false, &err), -1);
+	assert_non_null(strstr(err.text, "argument: service \"c\": kernel: missing"));
+	declared_free(&declared);
+	write_conf("[ { \"name\": \"c\", \"dns\": \"d.example\", \"ip\": \"10.0.0.2\" } ]");
+	assert_int_equal(declared_read(&declared, &config, &err), 0);
+	assert_int_equal(declared_check(&declared, true, &err), -1);
+	assert_non_null(strstr(err.text, "service \"c\": expected once"));
 	declared_free(&declared);
 	write_conf("[ { \"name\": \"a\" }, 7 ]");
 	assert_int_equal(declared_read(&declared, &config, &err), -1);
