@@ -23,6 +23,8 @@ struct error;
 #define SYNJITSU_MAX	 4096 /* bytes of a message, with its length */
 #define SYNJITSU_LENGTH	 2    /* bytes of a length */
 
+enum synjitsu_relay_how { SYNJITSU_RELAY_OFF, SYNJITSU_RELAY_HERE, SYNJITSU_RELAY_GUEST };
+
 /* The original's record: a MAC and an IPv4 address (mirage/synjitsu, synjitsu.ml). */
 #define SYNJITSU_RECORD 10
 void synjitsu_pack_record(uint8_t out[SYNJITSU_RECORD], const uint8_t mac[6], const uint8_t v4[4]);

@@ -34,3 +34,11 @@ SYNJITSU(counters, 7, UP,
 	 "sent every 10 s if something changed: claims and frames held now; and since the start: frames "
 	 "held, folded into one that was held, handed over, passed on at once, dropped; knocks told and "
 	 "not told; addresses defended against others")
+SYNJITSU(relay, 8, UP, U32(id) U8(how),
+	 "of a guest whose interface is not in Synjitsu's domain, enum synjitsu_relay_how: 1: frames "
+	 "between them go by inject and heard, and the bridge leads its MAC to Synjitsu's domain "
+	 "whatever the guest says; 2: the bridge leads to the guest; 0: as 2, and no frames any more")
+SYNJITSU(inject, 9, UP, U32(id) BYTES(frame),
+	 "this frame, whose sums are whole, goes to the guest of a relay")
+SYNJITSU(heard, 10, DOWN, U32(id) BYTES(frame),
+	 "a frame that the guest of a relay sent: ARP, ICMP, ICMPv6, and of TCP those with SYN or RST")

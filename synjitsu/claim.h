@@ -47,7 +47,7 @@ struct claim {
 	unsigned port_count;
 	struct port *port; /* where it is claimed; NULL: no such bridge */
 	char vif_name[CLAIM_NAME_MAX];
-	struct vif *vif; /* NULL: not known, or not in this domain */
+	struct vif *vif; /* NULL: not known */
 	bool has_guest;	 /* its domain runs */
 	bool alive;	 /* the guest has been heard speaking from its address */
 	uint16_t listening[CLAIM_PORTS_MAX]; /* ports known to take connections */

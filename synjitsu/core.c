@@ -16,6 +16,7 @@
 #define ANNOUNCE_A_TICK	 64
 #define READY_LIMIT	 (10 * USEC_PER_SEC) /* then what no port was found for gets its refusal */
 #define PASSING_LIMIT	 (10 * USEC_PER_SEC)
+#define ECHO_AGAIN	 (200 * USEC_PER_MSEC)
 #define HELD_LIMIT	 (60 * USEC_PER_SEC)
 #define PROBE_PORT_FIRST 49152
 
@@ -105,6 +106,15 @@ void core_start_announcing(struct core *core, struct claim *claim)
 	start_tick(core);
 }
 
+void core_announce_again(struct core *core, struct claim *claim)
+{
+	core_stop_announcing(core, claim);
+	claim->announcements = 1;
+	claim->announce_at = loop_now(core->loop) + ANNOUNCE_AGAIN;
+	TAILQ_INSERT_TAIL(&core->announce, claim, announce);
+	start_tick(core);
+}
+
 static void announce_due(struct core *core, uint64_t now)
 {
 	for (unsigned i = 0; i < ANNOUNCE_A_TICK; i++) {
@@ -150,19 +160,15 @@ void core_free(struct core *core)
 
 bool core_can_inject(const struct claim *claim)
 {
-	return claim->has_guest && (claim->vif || claim->port);
-}
-
-/* Without an interface to listen at, a guest that answers draws the bridge to itself: it is not to
- * be asked before it is said to be up. */
-static bool can_probe(const struct claim *claim)
-{
-	return claim->vif || (core_can_inject(claim) && claim->state == CLAIM_READY);
+	return claim->has_guest && claim->vif;
 }
 
 void core_inject(struct core *core, struct claim *claim, const uint8_t *data, size_t size)
 {
-	core->io->inject(core->arg, claim, data, size);
+	if (claim->vif)
+		core->io->inject(core->arg, claim, data, size);
+	else
+		core->count.dropped++;
 }
 
 void core_hand_over(struct core *core, struct claim *claim, uint8_t protocol, uint16_t port)
@@ -173,6 +179,20 @@ void core_hand_over(struct core *core, struct claim *claim, uint8_t protocol, ui
 		core_inject(core, claim, held->data, held->size);
 		core->count.handed++;
 		hold_remove(&claim->hold, held, &core->bytes);
+	}
+}
+
+void core_hand_over_echoes(struct core *core, struct claim *claim)
+{
+	uint64_t now = loop_now(core->loop);
+	struct held *held;
+
+	TAILQ_FOREACH(held, &claim->hold.list, entry) {
+		if (!held_is_echo(held) || (held->handed && now - held->handed < ECHO_AGAIN))
+			continue;
+		core_inject(core, claim, held->data, held->size);
+		core->count.handed += !held->handed;
+		held->handed = now;
 	}
 }
 
@@ -209,12 +229,8 @@ static void probe(struct core *core, struct claim *claim, const struct held *hel
 		memcpy(mac, held->mac, FRAME_MAC);
 	}
 	size = frame_make_question(out, mac, claim->mac, &from, &to);
-	if (claim->alive)
-		; /* it has been asked, and knows us */
-	else if (claim->vif)
+	if (!claim->alive) /* else it has been asked, and knows us */
 		core_inject(core, claim, out, size);
-	else /* to all, so that the guest hears it wherever the bridge believes it to be */
-		core->io->transmit(core->arg, claim->port, out, frame_to_all(out, size));
 	if (held->protocol != FRAME_TCP)
 		return;
 	if (++core->probe_port == 0)
@@ -245,7 +261,7 @@ static void probe_all(struct core *core, struct claim *claim)
 
 static void probe_if_due(struct core *core, struct claim *claim, uint64_t now)
 {
-	if (claim->hold.count == 0 || !can_probe(claim) || claim->next_probe > now)
+	if (claim->hold.count == 0 || !core_can_inject(claim) || claim->next_probe > now)
 		return;
 	probe_all(core, claim);
 	claim->next_probe = now + (now - claim->since > PROBE_LONG ? PROBE_SLOW_USEC : PROBE_USEC);
@@ -258,7 +274,7 @@ static void give_up(struct core *core, struct claim *claim)
 
 	while ((held = TAILQ_FIRST(&claim->hold.list))) {
 		core_inject(core, claim, held->data, held->size);
-		core->count.handed++;
+		core->count.handed += !held->handed;
 		hold_remove(&claim->hold, held, &core->bytes);
 	}
 	step_aside(core, claim);
@@ -275,6 +291,8 @@ static void expire(struct core *core, struct claim *claim, uint64_t now)
 
 static void tick(struct core *core, struct claim *claim, uint64_t now)
 {
+	if (claim->alive)
+		core_hand_over_echoes(core, claim);
 	switch (claim->state) {
 	case CLAIM_ASLEEP:
 	case CLAIM_BOOTING:

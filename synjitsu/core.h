@@ -29,10 +29,11 @@ struct core_io {
 			     struct address *out, uint8_t mac[FRAME_MAC]);
 	void (*transmit)(void *arg, struct port *port, const uint8_t *frame, size_t size);
 	void (*steer)(void *arg, struct claim *claim, enum core_steer steer);
-	/* Listens at a guest's interface: core_heard. NULL if that cannot be. */
+	/* Listens at a guest's interface: core_heard. NULL if that cannot be: then nothing is
+	 * handed over. */
 	struct vif *(*open_vif)(void *arg, struct claim *claim, const char *name);
 	void (*close_vif)(void *arg, struct vif *vif);
-	/* To the guest: into its interface, or, without one, out of the port with our own source. */
+	/* To the guest, by its interface. */
 	void (*inject)(void *arg, struct claim *claim, const uint8_t *frame, size_t size);
 	void (*knock)(void *arg, const struct synjitsu_knock *knock);
 };

@@ -1,6 +1,7 @@
 #include "frame.h"
 
 #include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -104,9 +105,11 @@ static void parse_transport(struct frame *f, uint8_t protocol, size_t at)
 		if (protocol == FRAME_TCP)
 			f->tcp_flags = p[13];
 	} else if (protocol == FRAME_ICMP) {
-		f->echo = p[0] == 8;
+		f->echo = p[0] == ICMP_ECHO;
+		f->echo_reply = p[0] == ICMP_ECHOREPLY;
 	} else if (protocol == FRAME_ICMP6) {
 		f->echo = p[0] == ICMP6_ECHO_REQUEST;
+		f->echo_reply = p[0] == ICMP6_ECHO_REPLY;
 		if (p[0] == ND_NEIGHBOR_SOLICIT || p[0] == ND_NEIGHBOR_ADVERT)
 			parse_nd(f, p, size);
 	}
@@ -331,14 +334,6 @@ size_t frame_make_question(uint8_t *out, const uint8_t *as, const uint8_t *mac,
 	memcpy(nd + ND_SIZE + 2, as, FRAME_MAC);
 	frame_finish_sums(out, ETHERNET + IP6_SIZE + size);
 	return ETHERNET + IP6_SIZE + size;
-}
-
-size_t frame_to_all(uint8_t *frame, size_t size)
-{
-	bool ip6 = get16(frame + 2 * FRAME_MAC) == TYPE_IP6;
-
-	memcpy(frame, ip6 ? all_nodes_mac : everybody, FRAME_MAC);
-	return size;
 }
 
 size_t frame_make_syn(uint8_t *out, const uint8_t *as, const uint8_t *mac,

@@ -37,7 +37,7 @@ struct frame {
 	const uint8_t *link; /* ARP: sender's MAC; ND: its link-layer option's, or NULL */
 	uint8_t protocol; /* IP: of the payload; 0 if it is a fragment or behind options unknown */
 	uint8_t tcp_flags;
-	bool echo; /* ICMP echo request of either family */
+	bool echo, echo_reply; /* ICMP echo request, and reply, of either family */
 	uint16_t from_port, to_port;
 	size_t payload; /* IP: where the transport's header begins */
 };
@@ -74,8 +74,6 @@ size_t frame_make_announcement(uint8_t *out, const struct address *address, cons
 /* The ARP request or solicitation for `to`, asked of mac by `from`, who is at `as`. */
 size_t frame_make_question(uint8_t *out, const uint8_t *as, const uint8_t *mac,
 			   const struct address *from, const struct address *to);
-/* The same, to everybody: changes it in place; its size. */
-size_t frame_to_all(uint8_t *frame, size_t size);
 /* A SYN to `to`:to_port at mac. */
 size_t frame_make_syn(uint8_t *out, const uint8_t *as, const uint8_t *mac,
 		      const struct address *from, uint16_t from_port, const struct address *to,

@@ -9,6 +9,11 @@ void hold_init(struct hold *hold)
 	hold->count = 0;
 }
 
+bool held_is_echo(const struct held *held)
+{
+	return held->protocol == FRAME_ICMP || held->protocol == FRAME_ICMP6;
+}
+
 static bool same_flow(const struct held *held, const struct frame *f)
 {
 	return held->protocol == f->protocol && held->from_port == f->from_port &&
@@ -44,6 +49,7 @@ enum hold_result hold_add(struct hold *hold, const struct frame *f, size_t *byte
 	held->protocol = f->protocol;
 	held->from_port = f->from_port;
 	held->to_port = f->to_port;
+	held->handed = 0;
 	held->size = f->size;
 	memcpy(held->data, f->data, f->size);
 	*bytes += room;
@@ -83,6 +89,17 @@ bool hold_cancel(struct hold *hold, const struct frame *f, size_t *bytes)
 	if (held)
 		hold_remove(hold, held, bytes);
 	return held;
+}
+
+void hold_remove_echoes(struct hold *hold, const struct address *from, size_t *bytes)
+{
+	struct held *held, *next;
+
+	for (held = TAILQ_FIRST(&hold->list); held; held = next) {
+		next = TAILQ_NEXT(held, entry);
+		if (held_is_echo(held) && address_equal(&held->from, from))
+			hold_remove(hold, held, bytes);
+	}
 }
 
 void hold_clear(struct hold *hold, size_t *bytes)

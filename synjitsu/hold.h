@@ -22,6 +22,7 @@ struct held {
 	uint8_t mac[FRAME_MAC]; /* of the client or of the router that it is behind */
 	uint8_t protocol;
 	uint16_t from_port, to_port;
+	uint64_t handed; /* µs: when it was handed over last; 0: not yet */
 	size_t size;
 	uint8_t data[];
 };
@@ -31,6 +32,9 @@ struct hold {
 	TAILQ_HEAD(held_list, held) list;
 	unsigned count;
 };
+
+/* Of ICMP nothing else is kept. */
+bool held_is_echo(const struct held *held);
 
 enum hold_result { HOLD_KEPT, HOLD_FOLDED, HOLD_FULL };
 
@@ -49,6 +53,8 @@ void hold_remove(struct hold *hold, struct held *held, size_t *bytes);
 /* The SYN of the connection that frame belongs to goes, if it is here: its client gave up. True if
  * there was one. */
 bool hold_cancel(struct hold *hold, const struct frame *frame, size_t *bytes);
+/* Echo requests of that sender go. */
+void hold_remove_echoes(struct hold *hold, const struct address *from, size_t *bytes);
 void hold_clear(struct hold *hold, size_t *bytes);
 
 #endif

@@ -32,12 +32,17 @@ void core_activate(struct core *core, struct claim *claim);
 void core_announce(struct core *core, const struct claim *claim);
 void core_start_announcing(struct core *core, struct claim *claim);
 void core_stop_announcing(struct core *core, struct claim *claim);
+/* Once, in two seconds. */
+void core_announce_again(struct core *core, struct claim *claim);
 /* Lets go of the claim and frees it. */
 void core_forget(struct core *core, struct claim *claim);
 bool core_can_inject(const struct claim *claim);
 void core_inject(struct core *core, struct claim *claim, const uint8_t *data, size_t size);
 /* Hands over, in order, what waits of a protocol, for a port or for any (0). */
 void core_hand_over(struct core *core, struct claim *claim, uint8_t protocol, uint16_t port);
+/* Echo requests go to a guest that speaks, and stay until it replies: one that has just come up may
+ * lose the first. */
+void core_hand_over_echoes(struct core *core, struct claim *claim);
 /* If the guest is up, listens somewhere, and nothing waits. */
 void core_step_aside_if_done(struct core *core, struct claim *claim);
 /* The timer for stale claims. */

@@ -12,10 +12,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/netlink.h"
 #include "base/sandbox.h"
 #include "core.h"
 #include "door.h"
-#include "netlink.h"
 #include "port.h"
 
 #define PORTS_MAX     32
@@ -203,11 +203,25 @@ static void io_transmit(void *arg, struct port *port, const uint8_t *frame, size
 	port_transmit(port, frame, size);
 }
 
+static void say_relay(struct synjitsu *s, const struct claim *claim, enum synjitsu_relay_how how)
+{
+	struct synjitsu_relay m = { .id = claim->id, .how = (uint8_t)how };
+	uint8_t message[SYNJITSU_MAX];
+
+	door_send(s->door, message, synjitsu_pack_relay(message, sizeof message, &m));
+}
+
 static void io_steer(void *arg, struct claim *claim, enum core_steer steer)
 {
-	(void)arg;
 	if (!claim->port)
 		return;
+	if (claim->vif && vif_is_stand_in(claim->vif)) {
+		if (steer != CORE_STEER_FREE)
+			say_relay(arg, claim,
+				  steer == CORE_STEER_HERE ? SYNJITSU_RELAY_HERE
+							   : SYNJITSU_RELAY_GUEST);
+		return;
+	}
 	switch (steer) {
 	case CORE_STEER_HERE:
 		port_steer_here(claim->port, claim->mac);
@@ -234,9 +248,13 @@ static struct vif *io_open_vif(void *arg, struct claim *claim, const char *name)
 	struct error err;
 	struct vif *vif;
 
-	if (!claim->port || !port_is_bridge(claim->port))
-		return NULL; /* it is another domain's */
-	vif = vif_open(s->loop, claim, name, on_heard, s, &err);
+	if (!claim->port)
+		return NULL;
+	if (!port_is_bridge(claim->port)) {
+		say_relay(s, claim, SYNJITSU_RELAY_HERE);
+		return vif_stand_in(claim);
+	}
+	vif = vif_open(s->loop, s->netlink, claim, name, on_heard, s, &err);
 	if (!vif)
 		log_warning("%s: %s", claim->service, err.text);
 	return vif;
@@ -244,17 +262,21 @@ static struct vif *io_open_vif(void *arg, struct claim *claim, const char *name)
 
 static void io_close_vif(void *arg, struct vif *vif)
 {
-	(void)arg;
+	if (vif_is_stand_in(vif))
+		say_relay(arg, vif_claim(vif), SYNJITSU_RELAY_OFF);
 	vif_close(vif);
 }
 
 static void io_inject(void *arg, struct claim *claim, const uint8_t *frame, size_t size)
 {
-	(void)arg;
-	if (claim->vif)
+	struct synjitsu *s = arg;
+	struct synjitsu_inject m = { .id = claim->id, .frame = { frame, (uint32_t)size } };
+	uint8_t message[SYNJITSU_MAX];
+
+	if (!vif_is_stand_in(claim->vif))
 		vif_transmit(claim->vif, frame, size);
 	else
-		port_transmit_as_us(claim->port, frame, size);
+		door_send(s->door, message, synjitsu_pack_inject(message, sizeof message, &m));
 }
 
 static void io_knock(void *arg, const struct synjitsu_knock *knock)
@@ -357,8 +379,8 @@ static int start(struct synjitsu *s, const struct options *options, struct error
 
 static void stop(struct synjitsu *s)
 {
-	door_close(s->door);
 	core_free(s->core);
+	door_close(s->door);
 	while (s->port_count)
 		port_close(s->ports[--s->port_count]);
 	netlink_close(s->netlink);

@@ -118,7 +118,9 @@ static void on_conflict(struct core *core, struct claim *claim)
 		return;
 	claim->next_defence = now + DEFEND_USEC;
 	core->count.defended++;
+	/* At once, and again: who heard the other one takes no second word within a second. */
 	core_announce(core, claim);
+	core_announce_again(core, claim);
 	core->io->steer(core->arg, claim, CORE_STEER_HERE);
 	log_warning("%s: another machine uses its address", claim->service);
 }
@@ -128,13 +130,6 @@ static struct claim *find(struct core *core, struct port *port, const struct add
 	struct claim *claim = claim_by_address(&core->claims, address);
 
 	return claim && claim->port == port ? claim : NULL;
-}
-
-/* Without an interface of the guest's to listen at, its answers come in like anybody's. */
-static bool is_answer(const struct claim *claim, const struct frame *f)
-{
-	return claim && claim->has_guest && !claim->vif &&
-	       memcmp(f->source, claim->mac, FRAME_MAC) == 0;
 }
 
 void core_received(struct core *core, struct port *port, const uint8_t *data, size_t size)
@@ -149,9 +144,7 @@ void core_received(struct core *core, struct port *port, const uint8_t *data, si
 	case FRAME_ARP:
 	case FRAME_ADVERT:
 		sender = find(core, port, f.kind == FRAME_ARP ? &f.from : &f.to);
-		if (is_answer(sender, &f))
-			core_heard(core, sender, data, size);
-		else if (sender && f.link && memcmp(f.link, sender->mac, FRAME_MAC) != 0)
+		if (sender && f.link && memcmp(f.link, sender->mac, FRAME_MAC) != 0)
 			on_conflict(core, sender);
 		if (f.kind == FRAME_ADVERT || !f.request || address_equal(&f.from, &f.to))
 			break; /* it asks nothing */
@@ -162,9 +155,6 @@ void core_received(struct core *core, struct port *port, const uint8_t *data, si
 			on_question(core, claim, &f);
 		return;
 	case FRAME_IP:
-		sender = find(core, port, &f.from);
-		if (is_answer(sender, &f))
-			core_heard(core, sender, data, size);
 		claim = find(core, port, &f.to);
 		if (claim) {
 			on_ip(core, claim, &f);
@@ -199,16 +189,13 @@ void core_heard(struct core *core, struct claim *claim, const uint8_t *data, siz
 	if (!claim->alive) {
 		claim->alive = true;
 		core_stop_announcing(core, claim);
-		core_hand_over(core, claim, FRAME_ICMP, 0);
-		core_hand_over(core, claim, FRAME_ICMP6, 0);
+		core_hand_over_echoes(core, claim);
 	}
+	if (f.echo_reply)
+		hold_remove_echoes(&claim->hold, &f.to, &core->bytes);
 	if (f.protocol == FRAME_TCP && (f.tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) {
 		claim_set_listening(claim, f.from_port);
 		core_hand_over(core, claim, FRAME_TCP, f.from_port);
 	}
-	/* It does not listen there yet: draw the bridge back here. */
-	if (!claim->vif && f.protocol == FRAME_TCP && f.tcp_flags & TCP_RST && claim->hold.count &&
-	    claim->state == CLAIM_READY)
-		core_announce(core, claim);
 	core_step_aside_if_done(core, claim);
 }

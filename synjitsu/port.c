@@ -7,7 +7,6 @@
 #include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -22,7 +21,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "netlink.h"
+#include "base/netlink.h"
+#include "base/packet.h"
 
 /* <net/if.h> and <linux/if.h> do not go together. */
 unsigned if_nametoindex(const char *name);
@@ -62,24 +62,6 @@ struct vif {
 
 /* One thread, one frame at a time. */
 static uint8_t buffer[FRAME_MAX];
-
-static int open_packet(unsigned index, bool promiscuous, struct error *err)
-{
-	struct sockaddr_ll address = { .sll_family = AF_PACKET,
-				       .sll_protocol = htons(ETH_P_ALL),
-				       .sll_ifindex = (int)index };
-	struct packet_mreq all = { .mr_ifindex = (int)index, .mr_type = PACKET_MR_PROMISC };
-	/* Protocol 0: nothing is received before all is set. */
-	cleanup_close int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1;
-
-	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0 ||
-	    (promiscuous &&
-	     setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof all) < 0) ||
-	    bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
-		return error_errno(err, "cannot open a packet socket");
-	return TAKE_FD(fd);
-}
 
 /* By its driver: /sys may be another network namespace's. */
 static bool is_bridge(const char *interface)
@@ -142,7 +124,7 @@ static int open_socket(struct port *port, struct error *err)
 	memcpy(port->mac, port->host_mac, FRAME_MAC);
 	if (!port->bridge) {
 		port->index = if_nametoindex(port->name);
-		return open_packet(port->index, true, err);
+		return packet_open(port->index, true, err);
 	}
 	/* A bridge would not learn its own port's MAC: one that is administered locally. */
 	arc4random_buf(port->mac, FRAME_MAC);
@@ -289,15 +271,6 @@ void port_transmit(struct port *port, const uint8_t *frame, size_t size)
 		log_debug("%s: a frame was not sent: %m", port->name);
 }
 
-void port_transmit_as_us(struct port *port, const uint8_t *frame, size_t size)
-{
-	static uint8_t copy[FRAME_MAX];
-
-	memcpy(copy, frame, size);
-	memcpy(copy + FRAME_MAC, port->mac, FRAME_MAC);
-	port_transmit(port, copy, size);
-}
-
 void port_steer_here(struct port *port, const uint8_t mac[FRAME_MAC])
 {
 	if (port->bridge && netlink_steer(port->netlink, port->index, mac, true) < 0)
@@ -337,8 +310,8 @@ static void on_heard(void *arg, unsigned events)
 	}
 }
 
-struct vif *vif_open(struct loop *loop, struct claim *claim, const char *interface, vif_fn *heard,
-		     void *arg, struct error *err)
+struct vif *vif_open(struct loop *loop, struct netlink *netlink, struct claim *claim,
+		     const char *interface, vif_fn *heard, void *arg, struct error *err)
 {
 	struct vif *vif = calloc(1, sizeof *vif);
 
@@ -347,10 +320,10 @@ struct vif *vif_open(struct loop *loop, struct claim *claim, const char *interfa
 		return NULL;
 	}
 	*vif = (struct vif){ .claim = claim, .heard = heard, .arg = arg, .fd = -1 };
-	vif->index = if_nametoindex(interface);
+	vif->index = netlink_interface(netlink, interface);
 	if (!vif->index)
 		error_errno(err, "%s", interface);
-	else if ((vif->fd = open_packet(vif->index, false, err)) < 0)
+	else if ((vif->fd = packet_open(vif->index, false, err)) < 0)
 		error_wrap(err, "%s", interface);
 	else if (!(vif->watch = watch_new(loop, vif->fd, WATCH_READ, on_heard, vif)))
 		error_errno(err, "%s", interface);
@@ -358,6 +331,25 @@ struct vif *vif_open(struct loop *loop, struct claim *claim, const char *interfa
 		return vif;
 	vif_close(vif);
 	return NULL;
+}
+
+struct vif *vif_stand_in(struct claim *claim)
+{
+	struct vif *vif = calloc(1, sizeof *vif);
+
+	if (vif)
+		*vif = (struct vif){ .claim = claim, .fd = -1 };
+	return vif;
+}
+
+bool vif_is_stand_in(const struct vif *vif)
+{
+	return vif->fd < 0;
+}
+
+struct claim *vif_claim(const struct vif *vif)
+{
+	return vif->claim;
 }
 
 void vif_close(struct vif *vif)

@@ -4,7 +4,7 @@
  * On a bridge of this machine it has a port of its own, a tap: it hears what a machine there would
  * hear, the bridge can be told to send it what is for a MAC, and what the kernel gives it has
  * whole checksums. On another interface, in a driver domain say, it listens at that interface as it
- * is; the bridge at the other end believes what it hears.
+ * is; the bridge at the other end believes what it hears, and jitsud has the guests' interfaces.
  */
 #ifndef JITSU_SYNJITSU_PORT_H
 #define JITSU_SYNJITSU_PORT_H
@@ -40,8 +40,6 @@ bool port_address(struct port *port, const struct address *peer, struct address 
 		  uint8_t mac[FRAME_MAC]);
 /* Sends; what cannot be sent now is lost. */
 void port_transmit(struct port *port, const uint8_t *frame, size_t size);
-/* The same with our own source in place of the frame's. */
-void port_transmit_as_us(struct port *port, const uint8_t *frame, size_t size);
 /* Where the bridge is told; elsewhere, and for what the bridge refuses, nothing happens. */
 void port_steer_here(struct port *port, const uint8_t mac[FRAME_MAC]);
 void port_steer_to(struct port *port, const struct vif *vif, const uint8_t mac[FRAME_MAC]);
@@ -49,8 +47,13 @@ void port_steer_free(struct port *port, const uint8_t mac[FRAME_MAC]);
 
 /* A guest's interface on this machine: `heard` gets what comes out of the guest. NULL with an
  * error. */
-struct vif *vif_open(struct loop *loop, struct claim *claim, const char *interface, vif_fn *heard,
-		     void *arg, struct error *err);
+struct vif *vif_open(struct loop *loop, struct netlink *netlink, struct claim *claim,
+		     const char *interface, vif_fn *heard, void *arg, struct error *err);
+/* Stands for one of another domain: what passes it is the caller's to send and to hear. NULL if
+ * out of memory. */
+struct vif *vif_stand_in(struct claim *claim);
+bool vif_is_stand_in(const struct vif *vif);
+struct claim *vif_claim(const struct vif *vif);
 void vif_close(struct vif *vif);
 /* Straight to the guest, past the bridge. */
 void vif_transmit(struct vif *vif, const uint8_t *frame, size_t size);

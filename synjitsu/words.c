@@ -160,6 +160,16 @@ static void on_ready(void *arg, const struct synjitsu_ready *m)
 	core_step_aside_if_done(core, claim);
 }
 
+/* What came out of a guest of another domain. */
+static void on_heard(void *arg, const struct synjitsu_heard *m)
+{
+	struct core *core = arg;
+	struct claim *claim = claim_by_id(&core->claims, m->id);
+
+	if (claim && claim->vif)
+		core_heard(core, claim, m->frame.data, m->frame.size);
+}
+
 static void on_forget(void *arg, const struct synjitsu_forget *m)
 {
 	struct core *core = arg;
@@ -177,6 +187,7 @@ const struct synjitsu_handlers *core_handlers(void)
 		.guest = on_guest,
 		.ready = on_ready,
 		.forget = on_forget,
+		.heard = on_heard,
 	};
 
 	return &handlers;

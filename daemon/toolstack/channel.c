@@ -26,7 +26,7 @@ struct channel {
 	struct stream stream;
 	struct xs_handle *xs; /* hears of domains that end */
 	struct watch *xs_watch;
-	uint32_t domid;
+	uint32_t domid, own; /* the peer's, and ours */
 };
 
 int channel_check(const char *peer, struct error *err)
@@ -151,8 +151,9 @@ static int open_vchan(struct channel *channel, struct loop *loop, const char *pe
 		return error_errno(err, "cannot reach xenstore");
 	if (find_domain(channel->xs, peer, &channel->domid) < 0)
 		return error_set(err, ERROR_ABSENT, "there is no domain \"%s\"", peer);
+	channel->own = own_domain(channel->xs);
 	snprintf(path, sizeof path, "/local/domain/%u/data/vchan/%u/" SYNJITSU_PORT, channel->domid,
-		 own_domain(channel->xs));
+		 channel->own);
 	snprintf(version, sizeof version, "%s/%s", path, SYNJITSU_VERSION_NODE);
 	value = xs_read(channel->xs, XBT_NULL, version, &size);
 	channel->original = !value;
@@ -210,6 +211,11 @@ void channel_close(struct channel *channel)
 	if (channel->xs)
 		xs_close(channel->xs);
 	free(channel);
+}
+
+int64_t channel_domid(const struct channel *channel)
+{
+	return channel->domid != channel->own ? (int64_t)channel->domid : -1;
 }
 
 bool channel_is_original(const struct channel *channel)

@@ -30,6 +30,8 @@ void channel_close(struct channel *channel);
 
 /* True if the peer knows records of 10 bytes only. */
 bool channel_is_original(const struct channel *channel);
+/* The domain that the peer runs in; -1: this one. */
+int64_t channel_domid(const struct channel *channel);
 /* How many bytes; 0: none, or no room, now; -1: the peer is gone. */
 int channel_read(struct channel *channel, void *data, size_t size);
 int channel_write(struct channel *channel, const void *data, size_t size);

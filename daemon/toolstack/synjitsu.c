@@ -14,6 +14,7 @@
 #include "proto/spec.h"
 #include "proto/synjitsu.h"
 #include "toolstack/channel.h"
+#include "toolstack/relay.h"
 #include "toolstack/vif.h"
 
 #define RETRY_FIRST (100 * USEC_PER_MSEC)
@@ -45,11 +46,13 @@ struct synjitsu {
 	size_t queued;
 	uint8_t in[2 * SYNJITSU_MAX];
 	size_t in_size;
-	uint64_t lost; /* bytes that were dropped with a connection */
+	struct relays *relays; /* for a Synjitsu in another domain */
+	uint64_t lost;	       /* bytes that were dropped with a connection */
 	LIST_HEAD(holds, hold) holds[BUCKETS];
 };
 
 static void on_timer(void *arg);
+static relay_heard_fn say_heard;
 static void tell_all(struct synjitsu *s);
 
 struct synjitsu *synjitsu_new(struct loop *loop, const char *peer, synjitsu_knock_fn *knock,
@@ -69,11 +72,12 @@ struct synjitsu *synjitsu_new(struct loop *loop, const char *peer, synjitsu_knoc
 		s->queue = malloc(QUEUE_MAX);
 		s->timer = timer_new(loop, on_timer, s);
 	}
-	if (s && s->peer && s->queue && s->timer) {
+	if (!s || !s->peer || !s->queue || !s->timer) {
+		error_errno(err, "no memory for Synjitsu's channel");
+	} else if ((s->relays = relays_new(loop, say_heard, s, err))) {
 		timer_set(s->timer, 0);
 		return s;
 	}
-	error_errno(err, "no memory for Synjitsu's channel");
 	synjitsu_free(s);
 	return NULL;
 }
@@ -109,6 +113,7 @@ void synjitsu_free(struct synjitsu *s)
 	if (!s)
 		return;
 	synjitsu_forget_all(s);
+	relays_free(s->relays);
 	channel_close(s->channel);
 	timer_free(s->timer);
 	free(s->queue);
@@ -126,6 +131,7 @@ static void leave(struct synjitsu *s)
 	s->lost += s->queued;
 	channel_close(s->channel);
 	s->channel = NULL;
+	relays_end(s->relays);
 	s->greeted = false;
 	s->queued = s->in_size = 0;
 	s->stalled = 0;
@@ -205,9 +211,46 @@ static void take_counters(void *arg, const struct synjitsu_counters *m)
 		(unsigned long long)m->dropped);
 }
 
+static void take_relay(void *arg, const struct synjitsu_relay *m)
+{
+	struct synjitsu *s = arg;
+	const struct hold *hold = find(s, m->id / NICS);
+	unsigned nic = m->id % NICS;
+	char interface[VIF_NAME_MAX] = "";
+	uint8_t mac[6] = { 0 };
+
+	if (m->how != SYNJITSU_RELAY_OFF) {
+		if (!hold || !hold->domid || nic >= hold->spec->nic.n)
+			return; /* it is over */
+		vif_name(interface, hold->domid, nic);
+		spec_mac(hold->spec, nic, mac);
+	}
+	relay_set(s->relays, m->id, interface, mac, (enum synjitsu_relay_how)m->how);
+}
+
+static void take_inject(void *arg, const struct synjitsu_inject *m)
+{
+	struct synjitsu *s = arg;
+
+	relay_inject(s->relays, m->id, m->frame);
+}
+
+/* What it does not read in time is not for its ears any more. */
+static void say_heard(void *arg, uint32_t id, struct bytes frame)
+{
+	struct synjitsu *s = arg;
+	struct synjitsu_heard m = { .id = id, .frame = frame };
+	uint8_t out[SYNJITSU_MAX];
+
+	if (s->queued < QUEUE_MAX / 2)
+		say(s, out, synjitsu_pack_heard(out, sizeof out, &m));
+}
+
 static const struct synjitsu_handlers handlers = {
 	.hello = take_hello,
 	.knock = take_knock,
+	.relay = take_relay,
+	.inject = take_inject,
 	.counters = take_counters,
 };
 
@@ -258,6 +301,8 @@ static void greet(struct synjitsu *s)
 
 	log_info("connected to %s Synjitsu, %s",
 		 channel_is_original(s->channel) ? "an original" : "a", s->peer);
+	if (channel_domid(s->channel) >= 0)
+		relays_meet(s->relays, (uint32_t)channel_domid(s->channel));
 	if (speaks_ours(s))
 		say(s, out, synjitsu_pack_hello(out, sizeof out, &hello));
 	else

@@ -94,18 +94,6 @@ static void knock(void *arg, const struct synjitsu_knock *m)
 
 static struct core *core;
 
-#define FORWARD(name)                                                                              \
-	static void on_##name(void *arg, const struct synjitsu_##name *m)                          \
-	{                                                                                          \
-		(void)arg;                                                                         \
-		core_handlers()->name(core, m);                                                    \
-	}
-FORWARD(hello)
-FORWARD(claim)
-FORWARD(guest)
-FORWARD(ready)
-FORWARD(forget)
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -113,11 +101,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct core_io io = { find_port, mac,	 address, transmit, steer,
 					   open_vif,  close_vif, inject,  knock };
 	static const struct core_config config = { .udp = true, .wakes = 50, .wakes_each = 20 };
-	static const struct synjitsu_handlers handlers = { .hello = on_hello,
-							   .claim = on_claim,
-							   .guest = on_guest,
-							   .ready = on_ready,
-							   .forget = on_forget };
 	struct loop *loop = loop_new(LOOP_CLOCK_FAKE);
 	struct synjitsu_counters counters;
 	struct error err;
@@ -136,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			core_received(core, &bridge, own, piece);
 			break;
 		case 1:
-			synjitsu_dispatch(own, piece, &handlers, NULL, &err);
+			synjitsu_dispatch(own, piece, core_handlers(), core, &err);
 			break;
 		case 2:
 			if (heard)

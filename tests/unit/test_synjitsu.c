@@ -66,6 +66,9 @@ AGAIN(ready)
 AGAIN(forget)
 AGAIN(knock)
 AGAIN(counters)
+AGAIN(relay)
+AGAIN(inject)
+AGAIN(heard)
 
 static const struct synjitsu_handlers all_handlers = {
 	.hello = on_hello,
@@ -75,6 +78,9 @@ static const struct synjitsu_handlers all_handlers = {
 	.forget = on_forget,
 	.knock = on_knock,
 	.counters = on_counters,
+	.relay = on_relay,
+	.inject = on_inject,
+	.heard = on_heard,
 };
 
 static int read_stream(const uint8_t *data, size_t size, struct error *err)
@@ -318,12 +324,19 @@ static void receive_syn(uint16_t from_port, uint16_t port)
 	receive_syn_of(&client, from_port, port, 1);
 }
 
+/* An ARP request, to everybody. */
+static size_t to_all(uint8_t *frame, size_t size)
+{
+	memset(frame, 0xff, FRAME_MAC);
+	return size;
+}
+
 static void receive_question(void)
 {
 	uint8_t frame[FRAME_MADE_MAX];
 	size_t size = frame_make_question(frame, client_mac, guest_mac, &client, &guest);
 
-	core_received(core, &bridge, frame, frame_to_all(frame, size));
+	core_received(core, &bridge, frame, to_all(frame, size));
 }
 
 /* The guest answers a probe's SYN: listening or not. */
@@ -381,7 +394,7 @@ static void test_guest_probes_its_address(void **state)
 	say_claim(true, 0);
 	loop_advance(loop, 5 * USEC_PER_SEC);
 	sent_count = 0;
-	core_received(core, &bridge, frame, frame_to_all(frame, size));
+	core_received(core, &bridge, frame, to_all(frame, size));
 	assert_int_equal(sent_count, 0);
 }
 
@@ -550,10 +563,74 @@ static void test_defence(void **state)
 		core_received(core, &bridge, frame, size);
 	assert_int_equal(sent_count, 1);
 	assert_memory_equal(last_sent.source, guest_mac, 6);
-	loop_advance(loop, 2 * USEC_PER_SEC);
-	core_received(core, &bridge, frame, size);
+	/* Again, when those who heard the other one take another word. */
+	loop_advance(loop, 1500 * USEC_PER_MSEC);
+	assert_int_equal(sent_count, 1);
+	loop_advance(loop, USEC_PER_SEC);
 	assert_int_equal(sent_count, 2);
+	core_received(core, &bridge, frame, size);
+	assert_int_equal(sent_count, 3);
 	assert_int_equal(counters().defended, 2);
+}
+
+/* An echo request stays until its reply: a guest that has just come up may lose the first. */
+static void test_echo_until_its_reply(void **state)
+{
+	/* 10.0.0.1 asks 10.0.0.7; its sums are not looked at. */
+	uint8_t ping[14 + 20 + 8] = { 0, 0x16, 0x3e, 0, 0, 7,  2,  0, 0, 0, 0,	1,
+				      8, 0,    0x45, 0, 0, 28, 0,  0, 0, 0, 64, 1,
+				      0, 0,    10,   0, 0, 1,  10, 0, 0, 7, 8 };
+	uint8_t pong[sizeof ping];
+
+	(void)state;
+	say_claim(true, 0);
+	core_received(core, &bridge, ping, sizeof ping);
+	assert_int_equal(counters().held, 1);
+	say_guest();
+	loop_advance(loop, 20 * USEC_PER_MSEC);
+	assert_false(last_injected.echo); /* it has not spoken */
+	say_ready(80);
+	assert_non_null(claimed);
+	memcpy(pong, ping, sizeof ping);
+	memcpy(pong, ping + 6, 6);
+	memcpy(pong + 6, ping, 6);
+	memcpy(pong + 26, ping + 30, 4);
+	memcpy(pong + 30, ping + 26, 4);
+	pong[34] = 3; /* something else than a reply */
+	core_heard(core, claimed, pong, sizeof pong);
+	assert_true(last_injected.echo);
+	assert_int_equal(counters().handed, 1);
+	for (int i = 0; i < 3; i++) {
+		memset(&last_injected, 0, sizeof last_injected);
+		loop_advance(loop, 210 * USEC_PER_MSEC);
+		assert_true(last_injected.echo);
+	}
+	assert_int_equal(counters().handed, 1);
+	assert_int_equal(steered, CORE_STEER_HERE);
+	pong[34] = 0;
+	core_heard(core, claimed, pong, sizeof pong);
+	assert_int_equal(counters().held, 0);
+	assert_int_equal(steered, CORE_STEER_GUEST);
+}
+
+/* By jitsud, of a guest whose interface is in another domain. */
+static void test_heard_by_relay(void **state)
+{
+	uint8_t frame[FRAME_MADE_MAX];
+	size_t size = frame_make_syn(frame, guest_mac, host_mac, &guest, 80, &host, 1, 1);
+	struct synjitsu_heard m = { .id = 32, .frame = { frame, (uint32_t)size } };
+
+	(void)state;
+	frame[size - 20 + 13] = TCP_SYN | TCP_ACK;
+	core_handlers()->heard(core, &m);
+	say_claim(true, 0);
+	receive_syn(1000, 80);
+	core_handlers()->heard(core, &m); /* nobody has named its guest */
+	assert_int_equal(counters().held, 1);
+	say_guest();
+	core_handlers()->heard(core, &m);
+	assert_int_equal(counters().held, 0);
+	assert_int_equal(last_injected.from_port, 1000);
 }
 
 static void test_stale_claims(void **state)
@@ -592,6 +669,8 @@ int main(void)
 		CORE_TEST(test_knocks_are_bounded),
 		CORE_TEST(test_bounds),
 		CORE_TEST(test_defence),
+		CORE_TEST(test_echo_until_its_reply),
+		CORE_TEST(test_heard_by_relay),
 		CORE_TEST(test_stale_claims),
 	};
 

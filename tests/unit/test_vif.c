@@ -8,38 +8,19 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <poll.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "tests/unit/namespace.h"
 #include "toolstack/vif.h"
 
-static const char *lacking; /* why there is no namespace */
-
 #define LIMIT 5000 /* ms; a test that waits so long has failed */
-
-static bool run(const char *command)
-{
-	char line[256];
-
-	snprintf(line, sizeof line, "{ %s; } >/dev/null 2>&1", command);
-	return system(line) == 0;
-}
-
-static void need_namespace(void)
-{
-	if (lacking) {
-		print_message("skipped: %s\n", lacking);
-		skip();
-	}
-}
 
 /* One line of a file of /sys/class/net. */
 static const char *sys(const char *file)
@@ -190,22 +171,6 @@ static void test_listen(void **state)
 	assert_false(heard_within(fd, LIMIT));
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
-		lacking = "network namespaces need root";
-	else if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		 mount("sysfs", "/sys", "sysfs", 0, NULL) < 0)
-		lacking = "cannot mount sysfs for the namespace";
-	else if (!run("ip link add br0 type bridge mcast_snooping 0 && ip link add x0 type veth && "
-		      "ip link del x0"))
-		lacking = "no bridges or veth pairs here, or no iproute2";
-	/* IPv6 would send frames of its own. */
-	run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6");
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,5 +182,5 @@ int main(void)
 		cmocka_unit_test(test_listen),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, make_namespace, NULL);
 }
