@@ -51,7 +51,7 @@ def done(daemon, *names):
 
 
 make_clients()
-capture = Capture()
+capture = Capture(first_frames=True)
 
 # --- one that knows records of 10 bytes only -----------------------------------------------------
 peer = subprocess.Popen([PEER], stdout=subprocess.PIPE, text=True)
