@@ -214,6 +214,36 @@ static void test_truncation(void **state)
 	finish(w);
 }
 
+/* 1232 bytes at most, whatever the client says that it takes (4096 here), on both ways. */
+static void test_largest(void **state)
+{
+	static char many[2048];
+	static struct packet p;
+
+	(void)state;
+	for (int way = 0; way < 2; way++) {
+		struct world *w = start_way(way);
+
+		many[0] = '\0';
+		for (int i = 0; i < 75; i++) {
+			if (i == 74) {
+				tell_service(w, (struct service){ 9, true, "fits.example.org", many,
+								  0, 0, 0 });
+				ask(fd, 5, "fits.example.org", WIRE_A, EDNS);
+				assert_true(get_packet(w, fd, &p, PATIENCE));
+				assert_int_equal(p.data[7], 74);
+				assert_int_equal(p.data[2] & 2, 0);
+				assert_true(p.size > 1232 - 16 && p.size <= 1232);
+			}
+			snprintf(many + strlen(many), sizeof many - strlen(many), "%s10.1.0.%d",
+				 i ? " " : "", i);
+		}
+		tell_service(w, (struct service){ 10, true, "over.example.org", many, 0, 0, 0 });
+		expect(w, "over.example.org", WIRE_A, EDNS, "0 aa tc; OPT 1232");
+		finish(w);
+	}
+}
+
 static void test_usage(void **state)
 {
 	struct world *w = start();
@@ -364,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_case_and_soa),
 		cmocka_unit_test(test_edns),
 		cmocka_unit_test(test_truncation),
+		cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_odd_packets),
 		cmocka_unit_test(test_garbage),
