@@ -91,7 +91,7 @@ void udp_start(struct udp *udp)
 		if (worker_start(udp->workers[i]) == 0)
 			continue;
 		/* Its sockets would swallow what the kernel gives them. */
-		log_error("no thread for DNS: ending, to be started anew");
+		log_error("a thread for DNS cannot watch its sockets: ending, to be started anew");
 		loop_quit(udp->loop);
 	}
 }

@@ -117,6 +117,20 @@ static int add(struct worker *worker, int fd, const struct batch_socket *socket)
 	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+static int make_thread(struct worker *worker)
+{
+	sigset_t all, old;
+	int r;
+
+	/* Signals are the loop's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&worker->thread, NULL, run, worker);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	worker->runs = r == 0;
+	return r;
+}
+
 struct worker *worker_new(struct loop *loop, const struct batch_socket *sockets, size_t count,
 			  struct hot *hot, worker_fn *fn, void *arg)
 {
@@ -137,11 +151,8 @@ struct worker *worker_new(struct loop *loop, const struct batch_socket *sockets,
 	if (worker->epoll_fd < 0 || worker->end_fd < 0 || worker->left_fd < 0 || !worker->ring ||
 	    add(worker, worker->end_fd, NULL) < 0)
 		goto fail;
-	for (size_t i = 0; i < count; i++)
-		if (add(worker, sockets[i].fd, &sockets[i]) < 0)
-			goto fail;
 	worker->watch = watch_new(loop, worker->left_fd, WATCH_READ, on_left, worker);
-	if (worker->watch)
+	if (worker->watch && make_thread(worker) == 0)
 		return worker;
 fail:
 	worker_free(worker);
@@ -150,16 +161,10 @@ fail:
 
 int worker_start(struct worker *worker)
 {
-	sigset_t all, old;
-	int r;
-
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&worker->thread, NULL, run, worker);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	worker->runs = r == 0;
-	return r == 0 ? 0 : -1;
+	for (size_t i = 0; i < worker->count; i++)
+		if (add(worker, worker->sockets[i].fd, &worker->sockets[i]) < 0)
+			return -1;
+	return 0;
 }
 
 void worker_free(struct worker *worker)
