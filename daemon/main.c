@@ -192,11 +192,15 @@ static int open_resources(struct daemon *daemon, struct error *err)
 		return -1;
 	resources->engine.control_fd =
 		sockets_open_control(config->control, root ? resources->user.gid : (gid_t)-1, err);
-	if (resources->engine.control_fd < 0)
+	if (resources->engine.control_fd < 0) {
+		host_close(&daemon->host);
 		return -1;
+	}
 	resources->usage_fd = usage_create();
-	if (resources->usage_fd < 0)
+	if (resources->usage_fd < 0) {
+		host_close(&daemon->host);
 		return error_errno(err, "making the usage memory");
+	}
 
 	for (size_t i = 0; i < config->bind.n && used < (int)sizeof daemon->listen; i++)
 		used += snprintf(daemon->listen + used, sizeof daemon->listen - (size_t)used,
@@ -319,21 +323,57 @@ static void on_host_changed(void *arg)
 		supervise_send(ROOM_DNS, daemon->host.message, daemon->host.message_size);
 }
 
-/* The exit status after what was asked for is printed. */
-static int flushed(void)
+/* What was asked for, but for serving. */
+static int print(const struct config *config)
 {
+	if (config->help)
+		config_usage(stdout);
+	else
+		printf("jitsud " JITSU_VERSION "\n");
 	if (fflush(stdout) == 0)
 		return 0;
 	fprintf(stderr, "jitsud: standard output: %s\n", strerror(errno));
 	return 1;
 }
 
+static int check(struct daemon *daemon, struct error *err)
+{
+	const struct config *config = &daemon->config;
+	bool simulated = is_simulated(config);
+
+	if (check_names(config, &daemon->resources, err) < 0 || check_addresses(config, err) < 0 ||
+	    read_dns_settings(daemon, err) < 0 || declared_read(&daemon->declared, config, err) < 0)
+		return -1;
+	return config->check ? declared_check(&daemon->declared, simulated, err)
+			     : declared_check_arguments(&daemon->declared, simulated, err);
+}
+
+static int serve(struct daemon *daemon)
+{
+	struct supervise supervise = {
+		.room = run_room, .up = on_up, .changed = on_host_changed, .arg = daemon
+	};
+	struct error err = { 0 };
+	int status;
+
+	signal(SIGPIPE, SIG_IGN);
+	log_open("jitsud", daemon->resources.log_level);
+	raise_descriptors();
+	if ((!daemon->config.foreground && go_to_background(daemon, &err) < 0) ||
+	    open_resources(daemon, &err) < 0) {
+		log_error("%s", err.text);
+		return 1;
+	}
+	supervise.watch_fd = daemon->host.watch_fd;
+	status = supervise_run(&supervise);
+	host_close(&daemon->host);
+	unlink(daemon->config.control);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon daemon = { .launcher = -1 };
-	struct supervise supervise = {
-		.room = run_room, .up = on_up, .changed = on_host_changed, .arg = &daemon
-	};
 	struct error err = { 0 };
 	int status;
 
@@ -342,37 +382,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (daemon.config.help || daemon.config.version) {
-		if (daemon.config.help)
-			config_usage(stdout);
-		else
-			printf("jitsud " JITSU_VERSION "\n");
-		return flushed();
-	}
-	if (check_names(&daemon.config, &daemon.resources, &err) < 0 ||
-	    check_addresses(&daemon.config, &err) < 0 || read_dns_settings(&daemon, &err) < 0 ||
-	    declared_read(&daemon.declared, &daemon.config, &err) < 0 ||
-	    declared_check_arguments(&daemon.declared, is_simulated(&daemon.config), &err) < 0) {
+		status = print(&daemon.config);
+	} else if (check(&daemon, &err) < 0) {
 		fprintf(stderr, "jitsud: %s\n", err.text);
-		return 2;
-	}
-	if (daemon.config.check) {
-		if (declared_check(&daemon.declared, is_simulated(&daemon.config), &err) == 0)
-			return 0;
-		fprintf(stderr, "jitsud: %s\n", err.text);
-		return 2;
-	}
-	signal(SIGPIPE, SIG_IGN);
-	log_open("jitsud", daemon.resources.log_level);
-	raise_descriptors();
-	if ((!daemon.config.foreground && go_to_background(&daemon, &err) < 0) ||
-	    open_resources(&daemon, &err) < 0) {
-		log_error("%s", err.text);
-		status = 1;
+		status = 2;
 	} else {
-		supervise.watch_fd = daemon.host.watch_fd;
-		status = supervise_run(&supervise);
-		host_close(&daemon.host);
-		unlink(daemon.config.control);
+		status = daemon.config.check ? 0 : serve(&daemon);
 	}
 	declared_free(&daemon.declared);
 	dns_settings_free(&daemon.settings);
