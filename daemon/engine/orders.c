@@ -355,7 +355,7 @@ static struct spec *merge(const struct service *service, struct json_object *cha
 			goto out;
 		}
 		if (strcmp(key, "ip") == 0 && !service_unbuilt(service)) {
-			error_field(err, ERROR_BUSY, key, json_object_to_json_string(value),
+			error_field(err, ERROR_BUSY, key, json_object_get_string(value),
 				    "it can be changed while the service is off, and it is %s",
 				    service_state(service));
 			goto out;

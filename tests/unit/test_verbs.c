@@ -330,7 +330,8 @@ static void test_set_refused(void **state)
 		{ "{\"tll\":1}", ERROR_INPUT, "tll" },
 		{ "{\"dns\":null}", ERROR_INPUT, "dns" },
 		{ "{\"ip\":\"10.99.0.1\"}", ERROR_BUSY,
-		  "while the service is off, and it is ready" },
+		  "ip: \"10.99.0.1\": it can be changed while the service is off, and it is "
+		  "ready" },
 	};
 	struct world *w = ready_world("\"nic\":\"br0\"");
 	struct answer answer;
