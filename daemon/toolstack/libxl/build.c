@@ -11,7 +11,9 @@
 #include "proto/spec.h"
 #include "toolstack/libxl/device.h"
 #include "toolstack/libxl/images.h"
+#include "toolstack/libxl/load.h"
 #include "toolstack/libxl/nic.h"
+#include "toolstack/libxl/pages.h"
 #include "toolstack/libxl/xen.h"
 #include "toolstack/vif.h"
 
@@ -86,12 +88,47 @@ static int create(struct xen *xen, const struct spec *spec, const struct plan *p
 	return 0;
 }
 
+/* With shadow page tables, Xen looks up the guest's own when it takes the processors' state: its
+ * memory must be there before. */
+static bool may_load_late(struct xen *xen, const struct spec *spec)
+{
+	libxl_physinfo host;
+	bool may;
+
+	libxl_physinfo_init(&host);
+	may = spec->type == SPEC_TYPE_PVH && libxl_get_physinfo(xen->ctx, &host) == 0 &&
+	      host.cap_hap;
+	libxl_physinfo_dispose(&host);
+	return may;
+}
+
+static int restore(struct xen *xen, const struct spec *spec, const struct plan *plan, int image,
+		   uint32_t *domid, struct error *err)
+{
+	struct pages pages;
+	int r = -1;
+
+	if (pages_open(image, IMAGES_TAIL, &pages, err) < 0)
+		return -1;
+	if (!pages.count || !may_load_late(xen, spec)) {
+		r = create(xen, spec, plan, image, domid, err);
+	} else if (lseek(image, pages.head, SEEK_SET) < 0) {
+		error_errno(err, "cannot read the suspend image");
+	} else if (create(xen, spec, plan, image, domid, err) == 0) {
+		r = load_pages(xen, *domid, image, &pages, err);
+		if (r < 0)
+			build_destroy(xen, *domid, false, NULL);
+	}
+	pages_release(&pages);
+	return r;
+}
+
 /* The image first, if there is one; what is wrong with it becomes the note. */
 static int make(struct xen *xen, const struct spec *spec, const struct plan *plan, int image,
 		struct build *build, struct error *err)
 {
 	if (image >= 0) {
-		build->restored = create(xen, spec, plan, image, &build->domid, err) == 0;
+		build->restored = restore(xen, spec, plan, image, &build->domid, err) == 0;
 		if (build->restored)
 			return 0;
 		snprintf(build->note, sizeof build->note, "%s", err->text);

@@ -134,6 +134,8 @@ struct trailer {
 	uint64_t digest;
 };
 
+_Static_assert(sizeof(struct trailer) == IMAGES_TAIL, "an image's end");
+
 static const char magic[8] = "jitsu 1";
 
 static bool write_trailer(int fd, uint64_t digest)

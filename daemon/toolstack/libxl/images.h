@@ -29,6 +29,8 @@ int images_keep(int images, const uint8_t uuid[16], uint64_t digest, int fd, str
  */
 int images_take(int images, const uint8_t uuid[16], uint64_t digest, struct error *err);
 void images_untouched(int fd);
+/* So many bytes at an image's end are not its writer's. */
+#define IMAGES_TAIL 16
 /* There is a whole one. */
 bool images_has(int images, const uint8_t uuid[16]);
 /* Deletes it, whole or half written, if there is one. */

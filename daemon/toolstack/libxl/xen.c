@@ -173,11 +173,16 @@ void xen_close(struct xen *xen)
 	free(xen);
 }
 
-int xen_unpause(struct xen *xen, uint32_t domid)
+struct xc_interface_core *xen_calls(struct xen *xen)
 {
 	if (!xen->calls)
 		xen->calls = xc_interface_open(&xen->log->table, NULL, 0);
-	return xen->calls ? xc_domain_unpause(xen->calls, domid) : -1;
+	return xen->calls;
+}
+
+int xen_unpause(struct xen *xen, uint32_t domid)
+{
+	return xen_calls(xen) ? xc_domain_unpause(xen->calls, domid) : -1;
 }
 
 void xen_begin(struct xen *xen)

@@ -44,6 +44,9 @@ void xen_close(struct xen *xen);
  * starts it again and it adopts what runs. */
 void xen_disaster(void *arg, libxl_event_type type, const char *message, int errnoval);
 
+/* For what libxl does not offer, or NULL with errno; it is the connection's. */
+struct xc_interface_core *xen_calls(struct xen *xen);
+
 /* Lets a paused domain that has run before go on. libxl would also talk to an hvm guest's device
  * model, which has not stopped, and fork for that. 0, or -1 with errno. */
 int xen_unpause(struct xen *xen, uint32_t domid);
