@@ -170,6 +170,7 @@ static void libxl_close(struct backend *backend)
 	backend->closing = true;
 	crew_free(backend->crew);
 	crew_free(backend->sleepers);
+	start_drop_all(backend);
 	stop_drop_all(backend);
 	for (size_t i = 0; i < DOMIDS; i++)
 		if (backend->guests[i])
@@ -215,6 +216,7 @@ static struct backend *libxl_open(struct loop *loop, const struct backend_config
 	backend->arg = arg;
 	backend->images = -1;
 	STAILQ_INIT(&backend->stops);
+	LIST_INIT(&backend->spents);
 	if (open_all(backend, config, err) < 0) {
 		libxl_close(backend);
 		return NULL;

@@ -233,7 +233,7 @@ static int build(struct xen *xen, const struct spec *spec, const struct plan *pl
 int build_start(struct xen *xen, const struct spec *spec, int images, bool restore,
 		struct build *out, struct error *err)
 {
-	struct build made = { .began = now() };
+	struct build made = { .began = now(), .image = -1 };
 	struct plan plan;
 	cleanup_close int image = -1;
 	int r;
@@ -249,10 +249,12 @@ int build_start(struct xen *xen, const struct spec *spec, int images, bool resto
 	}
 	r = build(xen, spec, &plan, images, image, &made, err);
 	plan_release(&plan);
-	if (r == 0)
+	if (r == 0) {
 		*out = made;
-	else if (image >= 0)
+		out->image = TAKE_FD(image);
+	} else if (image >= 0) {
 		images_untouched(image);
+	}
 	return r;
 }
 

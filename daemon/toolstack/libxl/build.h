@@ -38,6 +38,8 @@ struct build {
 	int frames[BUILD_NICS_MAX]; /* see vif_listen; the caller's to close */
 	size_t frame_count;
 	bool restored;
+	int image; /* -1, or one that has no name any more; the caller's to close, when nobody waits:
+		    * its space is freed then, which takes as long as a guest takes to resume */
 	char note[ERROR_TEXT_MAX]; /* why it was booted although it was to be restored; "" if not */
 };
 

@@ -51,6 +51,9 @@ struct guest {
 struct stop;
 STAILQ_HEAD(stops, stop);
 
+struct spent;
+LIST_HEAD(spents, spent);
+
 struct backend {
 	struct loop *loop;
 	struct backend_sink sink;
@@ -62,7 +65,8 @@ struct backend {
 	int images;	       /* see images_open; -1: none */
 	bool closing;
 	unsigned busy;
-	struct stops stops; /* under way, and behind each those that wait for it */
+	struct stops stops;   /* under way, and behind each those that wait for it */
+	struct spents spents; /* images that guests were restored from, to be closed */
 	struct guest *guests[DOMIDS];
 };
 
@@ -97,6 +101,7 @@ void stop_wake(struct backend *backend, uint32_t id, uint32_t boot, uint32_t dom
 /* A guest that is being stopped has shut down. */
 void stop_on_shutdown(struct backend *backend, uint32_t domid);
 /* Those that still wait, when the backend is closed. */
+void start_drop_all(struct backend *backend);
 void stop_drop_all(struct backend *backend);
 
 #endif
