@@ -423,6 +423,9 @@ static void test_disks(void **state)
 	refused(dir, "DIR/none.img@xvda", "no such file");
 	refused(dir, "DIR/a.img,raw,nonsense=1", "nonsense");
 	refused(dir, "DIR/a.img,raw,vda,w", "virtual device");
+	refused(dir, "DIR/a.img,qcow2,xvda,r", "only read");
+	refused(dir, "backendtype=qdisk,format=raw,access=ro,vdev=xvda,target=DIR/a.img",
+		"only read");
 	refused(dir, "script=block-nbd,vdev=xvda,target=DIR/a.img", "scripts");
 	refused(dir, "backend=storage,vdev=xvda,target=DIR/a.img", "other domains");
 	assert_int_equal(chmod(path, 0666), 0);

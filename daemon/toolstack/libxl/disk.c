@@ -207,6 +207,15 @@ int disk_read(const struct spec *spec, struct disks *out, struct error *err)
 		else if (spec->type != SPEC_TYPE_HVM && is_ours(disk))
 			continue;
 		disks.by_libxl = true;
+		/* Xen's qemu 7.2 tries for ever ("Block node is read-only"), and the guest waits. */
+		if (!disk->readwrite && !disk->is_cdrom &&
+		    disk->backend != LIBXL_DISK_BACKEND_PHY) {
+			error_field(
+				err, ERROR_INPUT, FIELD, text,
+				"Xen's qemu serves no disk that is only read; expected one that "
+				"can be written, a cdrom, or a raw one with backendtype=phy");
+			goto fail;
+		}
 		if (!disk_has_qemu()) {
 			error_field(err, ERROR_INPUT, FIELD, text,
 				    "only raw files and block devices work without qemu, which is "
