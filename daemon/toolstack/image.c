@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/whole.h"
 
 #define SEGMENTS_MAX 1024
 #define SECTIONS_MAX 65536
@@ -89,25 +90,6 @@ static int open_trusted(const char *field, const char *path, char **resolved, st
 	return TAKE_FD(fd);
 }
 
-/* The whole of [offset, offset + size), or false. */
-static bool read_at(int fd, void *out, size_t size, uint64_t offset)
-{
-	uint8_t *p = out;
-
-	while (size > 0) {
-		ssize_t r = offset > INT64_MAX ? 0 : pread(fd, p, size, (off_t)offset);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return false;
-		p += r;
-		size -= (size_t)r;
-		offset += (uint64_t)r;
-	}
-	return true;
-}
-
 struct elf {
 	int fd;
 	bool wide;
@@ -138,15 +120,17 @@ static bool read_header(struct elf *elf, int fd)
 	Elf64_Ehdr eh64;
 
 	*elf = (struct elf){ .fd = fd };
-	if (!read_at(fd, ident, sizeof ident, 0) || ident[EI_DATA] != ELFDATA2LSB)
+	if (!whole_read(fd, ident, sizeof ident, 0) || ident[EI_DATA] != ELFDATA2LSB)
 		return false;
 	elf->wide = ident[EI_CLASS] == ELFCLASS64;
 	if (elf->wide) {
-		if (!read_at(fd, &eh64, sizeof eh64, 0) || eh64.e_phentsize != sizeof(Elf64_Phdr))
+		if (!whole_read(fd, &eh64, sizeof eh64, 0) ||
+		    eh64.e_phentsize != sizeof(Elf64_Phdr))
 			return false;
 		FILL_ELF(elf, eh64);
 	} else {
-		if (!read_at(fd, &eh32, sizeof eh32, 0) || eh32.e_phentsize != sizeof(Elf32_Phdr))
+		if (!whole_read(fd, &eh32, sizeof eh32, 0) ||
+		    eh32.e_phentsize != sizeof(Elf32_Phdr))
 			return false;
 		FILL_ELF(elf, eh32);
 	}
@@ -159,11 +143,11 @@ static bool read_segment(const struct elf *elf, unsigned i, struct part *out)
 	Elf64_Phdr ph64;
 
 	if (elf->wide) {
-		if (!read_at(elf->fd, &ph64, sizeof ph64, elf->phoff + i * sizeof ph64))
+		if (!whole_read(elf->fd, &ph64, sizeof ph64, elf->phoff + i * sizeof ph64))
 			return false;
 		*out = (struct part){ ph64.p_type, 0, ph64.p_offset, ph64.p_filesz };
 	} else {
-		if (!read_at(elf->fd, &ph32, sizeof ph32, elf->phoff + i * sizeof ph32))
+		if (!whole_read(elf->fd, &ph32, sizeof ph32, elf->phoff + i * sizeof ph32))
 			return false;
 		*out = (struct part){ ph32.p_type, 0, ph32.p_offset, ph32.p_filesz };
 	}
@@ -176,11 +160,11 @@ static bool read_section(const struct elf *elf, unsigned i, struct part *out)
 	Elf64_Shdr sh64;
 
 	if (elf->wide) {
-		if (!read_at(elf->fd, &sh64, sizeof sh64, elf->shoff + i * sizeof sh64))
+		if (!whole_read(elf->fd, &sh64, sizeof sh64, elf->shoff + i * sizeof sh64))
 			return false;
 		*out = (struct part){ sh64.sh_type, sh64.sh_name, sh64.sh_offset, sh64.sh_size };
 	} else {
-		if (!read_at(elf->fd, &sh32, sizeof sh32, elf->shoff + i * sizeof sh32))
+		if (!whole_read(elf->fd, &sh32, sizeof sh32, elf->shoff + i * sizeof sh32))
 			return false;
 		*out = (struct part){ sh32.sh_type, sh32.sh_name, sh32.sh_offset, sh32.sh_size };
 	}
@@ -195,7 +179,7 @@ static void read_notes(struct elf *elf, const struct part *part)
 	if (part->size > NOTES_MAX || part->size < sizeof(Elf32_Nhdr))
 		return;
 	data = malloc(part->size);
-	if (!data || !read_at(elf->fd, data, part->size, part->offset))
+	if (!data || !whole_read(elf->fd, data, part->size, part->offset))
 		return;
 	while (part->size - at >= sizeof(Elf32_Nhdr)) {
 		Elf32_Nhdr note;
@@ -243,7 +227,7 @@ static void search(struct elf *elf)
 		char name[sizeof wanted];
 
 		elf->pv = read_section(elf, i, &part) && part.name < names.size &&
-			  read_at(elf->fd, name, sizeof name, names.offset + part.name) &&
+			  whole_read(elf->fd, name, sizeof name, names.offset + part.name) &&
 			  memcmp(name, wanted, sizeof wanted) == 0;
 	}
 }
@@ -254,13 +238,13 @@ const char *image_unbootable(int fd, enum spec_type type)
 	uint8_t magic[SELFMAG] = { 0 }, setup[4] = { 0 }, flag[2] = { 0 };
 	struct elf elf;
 
-	if (!read_at(fd, magic, sizeof magic, 0))
+	if (!whole_read(fd, magic, sizeof magic, 0))
 		return "no kernel: it is shorter than 4 bytes";
 	if (type != SPEC_TYPE_HVM && memcmp(magic, gzip, sizeof gzip) == 0)
 		return NULL;
 	/* Linux Documentation/arch/x86/boot.rst: boot_flag and header. */
-	if (read_at(fd, flag, sizeof flag, 0x1fe) && flag[0] == 0x55 && flag[1] == 0xaa &&
-	    read_at(fd, setup, sizeof setup, 0x202) && memcmp(setup, "HdrS", sizeof setup) == 0)
+	if (whole_read(fd, flag, sizeof flag, 0x1fe) && flag[0] == 0x55 && flag[1] == 0xaa &&
+	    whole_read(fd, setup, sizeof setup, 0x202) && memcmp(setup, "HdrS", sizeof setup) == 0)
 		return NULL;
 	if (type == SPEC_TYPE_HVM)
 		return "no kernel for type hvm: expected a bzImage, which the device model boots";
@@ -319,7 +303,7 @@ char *image_read(const char *field, const char *path, size_t size, size_t *used,
 	}
 	size = (size_t)st.st_size;
 	text = malloc(size + 1);
-	if (!text || !read_at(fd, text, size, 0)) {
+	if (!text || !whole_read(fd, text, size, 0)) {
 		error_field(err, ERROR_INPUT, field, path, "cannot be read");
 		return NULL;
 	}

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/whole.h"
 #include "toolstack/backend.h"
 
 #define FIELD	    "suspend_dir"
@@ -154,8 +155,7 @@ static uint64_t read_trailer(int fd)
 	struct stat st;
 
 	if (fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof trailer ||
-	    pread(fd, &trailer, sizeof trailer, st.st_size - (off_t)sizeof trailer) !=
-		    (ssize_t)sizeof trailer ||
+	    !whole_read(fd, &trailer, sizeof trailer, (uint64_t)st.st_size - sizeof trailer) ||
 	    memcmp(trailer.magic, magic, sizeof magic) != 0)
 		return 0;
 	return trailer.digest;
@@ -180,7 +180,7 @@ static bool has_header(int fd)
 	static const uint8_t expected[] = { 'L', 'i', 'b', 'x', 'l', 'F', 'm', 't', 0, 0, 0, 2 };
 	uint8_t header[sizeof expected];
 
-	return pread(fd, header, sizeof header, 0) == (ssize_t)sizeof header &&
+	return whole_read(fd, header, sizeof header, 0) &&
 	       memcmp(header, expected, sizeof header) == 0;
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/whole.h"
 #include "toolstack/libxl/pages.h"
 #include "toolstack/libxl/xen.h"
 
@@ -102,24 +103,11 @@ static void clear(uint8_t *to, size_t size)
 
 static bool fill_run(int image, uint8_t *to, const struct pages_run *run)
 {
-	size_t left = run->count * PAGES_SIZE;
-	off_t at = (off_t)run->at;
+	size_t size = run->count * PAGES_SIZE;
 
-	if (!run->at) {
-		clear(to, left);
-		return true;
-	}
-	while (left) {
-		ssize_t r = pread(image, to, left, at);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return false;
-		to += r;
-		at += r;
-		left -= (size_t)r;
-	}
+	if (run->at)
+		return whole_read(image, to, size, run->at);
+	clear(to, size);
 	return true;
 }
 

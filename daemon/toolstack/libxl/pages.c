@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/whole.h"
 
 enum { OUTER_END, OUTER_LIBXC }; /* libxl's records */
 enum { INNER_END, INNER_PAGES, INNER_VERIFY = 13, INNER_CHECKPOINT };
@@ -74,39 +75,12 @@ struct scan {
 	size_t body_room;
 };
 
-static bool read_whole(int fd, void *to, size_t size, off_t at)
+/* Behind what was written before. */
+static bool append(int fd, const void *from, size_t size, off_t *at)
 {
-	uint8_t *p = to;
-
-	while (size) {
-		ssize_t r = pread(fd, p, size, at);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return false;
-		p += r;
-		at += r;
-		size -= (size_t)r;
-	}
-	return true;
-}
-
-static bool write_whole(int fd, const void *from, size_t size, off_t *at)
-{
-	const uint8_t *p = from;
-
-	while (size) {
-		ssize_t r = pwrite(fd, p, size, *at);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return false;
-		p += r;
-		*at += r;
-		size -= (size_t)r;
-	}
+	if (!whole_write(fd, from, size, (uint64_t)*at))
+		return false;
+	*at += (off_t)size;
 	return true;
 }
 
@@ -146,7 +120,7 @@ static void keep(struct scan *scan, off_t at, uint64_t size)
 
 static bool next_record(struct scan *scan, struct record *record, off_t *body)
 {
-	if (!read_whole(scan->fd, record, sizeof *record, scan->at) || record->length > RECORD_MAX)
+	if (!whole_read(scan->fd, record, sizeof *record, scan->at) || record->length > RECORD_MAX)
 		return false;
 	*body = scan->at + (off_t)sizeof *record;
 	scan->at = *body + (off_t)((record->length + 7u) & ~7u);
@@ -173,7 +147,7 @@ static bool read_body(struct scan *scan, const struct record *record, off_t body
 			abort();
 		scan->body_room = record->length;
 	}
-	return read_whole(scan->fd, scan->body, record->length, body);
+	return whole_read(scan->fd, scan->body, record->length, body);
 }
 
 /* A count, as many frames with their types, the pages of those that have any. */
@@ -210,7 +184,7 @@ static bool read_inner(struct scan *scan)
 	struct record record;
 	off_t from = scan->at, body;
 
-	if (!read_whole(scan->fd, &head, sizeof head, from) ||
+	if (!whole_read(scan->fd, &head, sizeof head, from) ||
 	    memcmp(head.magic, marker, sizeof marker) != 0 || memcmp(head.id, "XENF", 4) != 0 ||
 	    ntohl(head.version) != INNER_VERSION || head.options || head.type != INNER_HVM ||
 	    head.page_shift != 12)
@@ -240,7 +214,7 @@ static bool read_outer(struct scan *scan)
 	struct record record;
 	off_t from = 0, body;
 
-	if (!read_whole(scan->fd, &head, sizeof head, 0) ||
+	if (!whole_read(scan->fd, &head, sizeof head, 0) ||
 	    memcmp(head.magic, "LibxlFmt", sizeof head.magic) != 0 || ntohl(head.version) != 2 ||
 	    (ntohl(head.options) & OUTER_BIG_ENDIAN))
 		return false;
@@ -311,7 +285,7 @@ static bool copy(int fd, off_t from, uint64_t size, off_t *at)
 	while (size) {
 		size_t now = size < sizeof buffer ? (size_t)size : sizeof buffer;
 
-		if (!read_whole(fd, buffer, now, from) || !write_whole(fd, buffer, now, at))
+		if (!whole_read(fd, buffer, now, from) || !append(fd, buffer, now, at))
 			return false;
 		from += (off_t)now;
 		size -= now;
@@ -332,14 +306,14 @@ static bool write_run(int fd, const struct pages_run *run, off_t *at)
 		frames[0] = now;
 		for (uint64_t i = 0; i < now; i++)
 			frames[i + 1] = run->gfn + done + i;
-		if (!write_whole(fd, &record, sizeof record, at) ||
-		    !write_whole(fd, frames, sizeof *frames * (now + 1), at))
+		if (!append(fd, &record, sizeof record, at) ||
+		    !append(fd, frames, sizeof *frames * (now + 1), at))
 			return false;
 		if (run->at &&
 		    !copy(fd, (off_t)(run->at + done * PAGES_SIZE), now * PAGES_SIZE, at))
 			return false;
 		for (uint64_t i = 0; !run->at && i < now; i++)
-			if (!write_whole(fd, zeros, sizeof zeros, at))
+			if (!append(fd, zeros, sizeof zeros, at))
 				return false;
 	}
 	return true;
@@ -380,8 +354,8 @@ static bool write_all(const struct scan *scan, const struct list *blocks, const 
 		return false;
 	footer.index = (uint64_t)at;
 	footer.sum = sum_of(blocks->v, &footer);
-	return write_whole(scan->fd, blocks->v, blocks->n * sizeof *blocks->v, &at) &&
-	       write_whole(scan->fd, &footer, sizeof footer, &at);
+	return append(scan->fd, blocks->v, blocks->n * sizeof *blocks->v, &at) &&
+	       append(scan->fd, &footer, sizeof footer, &at);
 }
 
 int pages_index(int fd, struct error *err)
@@ -442,7 +416,7 @@ int pages_open(int fd, size_t tail, struct pages *out, struct error *err)
 	if (fstat(fd, &st) < 0)
 		return error_errno(err, "cannot read the suspend image");
 	end = st.st_size - (off_t)(tail + sizeof footer);
-	if (end < 0 || !read_whole(fd, &footer, sizeof footer, end) ||
+	if (end < 0 || !whole_read(fd, &footer, sizeof footer, end) ||
 	    memcmp(footer.magic, magic, sizeof magic) != 0)
 		return 0;
 	if (footer.index > (uint64_t)end || footer.head > footer.index ||
@@ -454,7 +428,7 @@ int pages_open(int fd, size_t tail, struct pages *out, struct error *err)
 	pages.runs = calloc(pages.count + 1, sizeof *pages.runs);
 	if (!pages.runs)
 		abort();
-	if (!read_whole(fd, pages.runs, pages.count * sizeof *pages.runs, (off_t)footer.index) ||
+	if (!whole_read(fd, pages.runs, pages.count * sizeof *pages.runs, (off_t)footer.index) ||
 	    sum_of(pages.runs, &footer) != footer.sum || !good(&pages, footer.head)) {
 		free(pages.runs);
 		return error_set(err, ERROR_SYSTEM, DAMAGED);
