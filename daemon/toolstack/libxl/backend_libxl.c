@@ -170,7 +170,7 @@ static void libxl_close(struct backend *backend)
 	backend->closing = true;
 	crew_free(backend->crew);
 	crew_free(backend->sleepers);
-	start_drop_all(backend);
+	spent_drop_all(backend);
 	stop_drop_all(backend);
 	for (size_t i = 0; i < DOMIDS; i++)
 		if (backend->guests[i])

@@ -101,7 +101,11 @@ void stop_wake(struct backend *backend, uint32_t id, uint32_t boot, uint32_t dom
 /* A guest that is being stopped has shut down. */
 void stop_on_shutdown(struct backend *backend, uint32_t domid);
 /* Those that still wait, when the backend is closed. */
-void start_drop_all(struct backend *backend);
 void stop_drop_all(struct backend *backend);
+
+/* Takes the descriptor of an image without a name, and closes it in a second, by a worker. */
+void spent_add(struct backend *backend, int fd);
+/* Those that are not closed yet, when the backend is. */
+void spent_drop_all(struct backend *backend);
 
 #endif
