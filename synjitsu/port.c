@@ -100,8 +100,8 @@ static int open_tap(struct port *port, struct error *err)
 		return error_errno(err, "cannot make a tap");
 	silence(request.ifr_name);
 	port->index = if_nametoindex(request.ifr_name);
-	if (netlink_join(port->netlink, port->index, if_nametoindex(port->name), err) < 0)
-		return -1;
+	if (netlink_join(port->netlink, request.ifr_name, if_nametoindex(port->name)) < 0)
+		return error_errno(err, "cannot add an interface to the bridge");
 	return TAKE_FD(fd);
 }
 

@@ -4,6 +4,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
 #include <linux/neighbour.h>
+#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +20,24 @@
 struct netlink {
 	struct mnl_socket *socket;
 	uint32_t sequence;
+	const char *why; /* in buffer, or "" */
 	_Alignas(struct nlmsghdr) char buffer[8192];
 };
 
 struct netlink *netlink_open(struct error *err)
 {
 	struct netlink *netlink = calloc(1, sizeof *netlink);
+	int on = 1;
 
 	if (netlink)
 		netlink->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	if (netlink && netlink->socket &&
-	    mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) == 0)
+	    mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) == 0) {
+		/* For the kernel's own words beside errno; it is as well without. */
+		mnl_socket_setsockopt(netlink->socket, NETLINK_EXT_ACK, &on, sizeof on);
+		netlink->why = "";
 		return netlink;
+	}
 	error_errno(err, "cannot open a netlink socket");
 	netlink_close(netlink);
 	return NULL;
@@ -53,19 +60,52 @@ static struct nlmsghdr *begin(struct netlink *netlink, uint16_t type, uint16_t f
 	return nlh;
 }
 
+static int save_text(const struct nlattr *attribute, void *arg)
+{
+	const char **text = arg;
+
+	if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG &&
+	    mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+		*text = mnl_attr_get_str(attribute);
+	return MNL_CB_OK;
+}
+
+/* The answer to a request: 0, or -1 with errno and, if there is one, the kernel's explanation. */
+static int read_ack(const struct nlmsghdr *nlh, const char **text)
+{
+	const struct nlmsgerr *ack = mnl_nlmsg_get_payload(nlh);
+	size_t skip = sizeof *ack;
+
+	if (!(nlh->nlmsg_flags & NLM_F_CAPPED) && ack->error)
+		skip += ack->msg.nlmsg_len - sizeof ack->msg;
+	if (nlh->nlmsg_flags & NLM_F_ACK_TLVS)
+		mnl_attr_parse(nlh, (unsigned)skip, save_text, (void *)(uintptr_t)text);
+	errno = -ack->error;
+	return ack->error ? -1 : 0;
+}
+
 static int finish(struct netlink *netlink, const struct nlmsghdr *nlh)
 {
 	ssize_t r;
 
+	netlink->why = "";
 	if (mnl_socket_sendto(netlink->socket, nlh, nlh->nlmsg_len) < 0)
 		return -1;
-	r = mnl_socket_recvfrom(netlink->socket, netlink->buffer, sizeof netlink->buffer);
-	if (r < 0)
-		return -1;
-	return mnl_cb_run(netlink->buffer, (size_t)r, netlink->sequence,
-			  mnl_socket_get_portid(netlink->socket), NULL, NULL) < 0
-		       ? -1
-		       : 0;
+	while ((r = mnl_socket_recvfrom(netlink->socket, netlink->buffer,
+					sizeof netlink->buffer)) >= 0) {
+		int left = (int)r;
+
+		for (nlh = (struct nlmsghdr *)(void *)netlink->buffer; mnl_nlmsg_ok(nlh, left);
+		     nlh = mnl_nlmsg_next(nlh, &left))
+			if (nlh->nlmsg_type == NLMSG_ERROR && nlh->nlmsg_seq == netlink->sequence)
+				return read_ack(nlh, &netlink->why);
+	}
+	return -1;
+}
+
+const char *netlink_why(const struct netlink *netlink)
+{
+	return netlink->why;
 }
 
 static int on_link(const struct nlmsghdr *nlh, void *arg)
@@ -97,20 +137,18 @@ unsigned netlink_interface(struct netlink *netlink, const char *name)
 	return index;
 }
 
-int netlink_join(struct netlink *netlink, unsigned interface, unsigned bridge, struct error *err)
+int netlink_join(struct netlink *netlink, const char *interface, unsigned bridge)
 {
 	static const uint8_t mac[NETLINK_MAC] = { 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff };
 	struct nlmsghdr *nlh = begin(netlink, RTM_SETLINK, 0);
 	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(nlh, sizeof *link);
 
 	link->ifi_family = AF_UNSPEC;
-	link->ifi_index = (int)interface;
 	link->ifi_change = link->ifi_flags = IFF_UP;
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, interface);
 	mnl_attr_put(nlh, IFLA_ADDRESS, sizeof mac, mac);
 	mnl_attr_put_u32(nlh, IFLA_MASTER, bridge);
-	if (finish(netlink, nlh) < 0)
-		return error_errno(err, "cannot add an interface to the bridge");
-	return 0;
+	return finish(netlink, nlh);
 }
 
 static int fdb(struct netlink *netlink, struct nlmsghdr *nlh, unsigned interface,

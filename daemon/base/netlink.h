@@ -19,8 +19,10 @@ void netlink_close(struct netlink *netlink);
 unsigned netlink_interface(struct netlink *netlink, const char *name);
 
 /* Adds an interface to a bridge as Xen's scripts add a vif, with a MAC that no bridge takes for its
- * own, and sets it up. 0, or -1 with an error. */
-int netlink_join(struct netlink *netlink, unsigned interface, unsigned bridge, struct error *err);
+ * own, and sets it up. 0, or -1 with errno (ENODEV: there is no such interface) and netlink_why. */
+int netlink_join(struct netlink *netlink, const char *interface, unsigned bridge);
+/* The kernel's own words for what failed last, or "". Valid until the next call. */
+const char *netlink_why(const struct netlink *netlink);
 
 /*
  * The bridge that `interface` belongs to sends what is for mac to it from here on. fixed: whatever
